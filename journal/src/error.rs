@@ -1,0 +1,69 @@
+//! What can go wrong, one enum per operation.
+
+use std::path::PathBuf;
+
+use crate::day::Calendar;
+use crate::store::StoreError;
+use crate::units::{Address, Seq};
+
+/// Why a journal did not open.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum OpenError {
+    #[error("{path} is in use by {holder}; stop it, or use its API")]
+    Locked { path: PathBuf, holder: String },
+    #[error(
+        "{path} was written by format {found}; this orrery reads up to {known}: use a newer one"
+    )]
+    NewerFormat { path: PathBuf, found: u32, known: u32 },
+    #[error(
+        "events {from} to {to} were acknowledged and are missing; restore the directory from a copy"
+    )]
+    AcknowledgedLoss { from: Seq, to: Seq },
+    #[error("{what} in {path} is damaged: {why}")]
+    Damaged { path: PathBuf, what: &'static str, why: String },
+    #[error("the journal's calendar is {has:?}, not {wanted:?}; use another --data folder")]
+    Calendar { has: Calendar, wanted: Calendar },
+    #[error("cannot use {path}")]
+    Io {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// Why a read failed.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum ReadError {
+    #[error("page at seq {first} does not match its address (expected {expected}, got {got})")]
+    AddressMismatch { first: Seq, expected: Address, got: Address },
+    #[error("{what} at seq {first} cannot be decoded: {why}")]
+    Undecodable { what: &'static str, first: Seq, why: String },
+    #[error("events {from} to {to} are missing")]
+    Missing { from: Seq, to: Seq },
+    #[error("blob {address} does not match its address")]
+    BlobMismatch { address: Address },
+    #[error("blob {address} is missing")]
+    BlobMissing { address: Address },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why an append failed.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum AppendError {
+    #[error("the journal stopped taking events after a failed write: {why}; reopen it")]
+    Poisoned { why: String },
+    #[error("the journal is closed")]
+    Closed,
+    #[error("{what} is full: {max} at most")]
+    Exhausted { what: &'static str, max: u64 },
+    #[error("{what} {id} is not defined in this journal")]
+    Unknown { what: &'static str, id: u64 },
+}

@@ -1,0 +1,373 @@
+//! The handle of one data directory's journal.
+
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::day::{Calendar, DaySummary};
+use crate::event::Kind;
+use crate::index::Index;
+use crate::lock::DirectoryLock;
+use crate::reader::{self, Reader, Stretch};
+use crate::recover::{self, Recovered};
+use crate::store::fjall::FjallStore;
+use crate::store::memory::MemoryStore;
+use crate::store::{Store, Table, create_folder};
+use crate::tail::{Commit, Tail};
+use crate::units::{Address, InstrumentId, RecvTime, Seq, SourceId, TradingDay};
+use crate::verify::{self, VerifyReport};
+use crate::watermark::{self, Keeper, Mark, MarkError};
+use crate::{AppendError, OpenError, ReadError, Writer, blob, keys};
+
+/// When an acknowledgement may be given.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum SyncMode {
+    /// After the disk has it (natural group commit).
+    #[default]
+    Group,
+    /// After the operating system has it: for imports that can be repeated.
+    Os,
+}
+
+/// How to open a journal.
+#[derive(Clone, Debug, Default)]
+pub struct OpenOptions {
+    /// For a new journal; `None` takes New York. An existing journal keeps its
+    /// own and refuses another.
+    pub calendar: Option<Calendar>,
+    /// When to acknowledge.
+    pub sync: SyncMode,
+}
+
+/// Where the durable journal ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Head {
+    /// Last durable event; [`Seq::BEFORE_FIRST`] for an empty journal.
+    pub seq: Seq,
+    /// Its time.
+    pub recv: RecvTime,
+}
+
+/// A source and what it brought.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SourceInfo {
+    /// The id in its events.
+    pub id: SourceId,
+    /// JSON descriptor as given to [`Writer::define_source`].
+    pub descriptor: String,
+    /// Events of this source without bookkeeping.
+    pub events: u64,
+}
+
+/// An open journal; clones share it. One per data directory.
+#[derive(Clone)]
+pub struct Journal {
+    inner: Arc<Inner>,
+}
+
+/// What all clones, readers and the committer share.
+pub(crate) struct Inner {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) sync: SyncMode,
+    calendar: Calendar,
+    /// Written by the committer only, after a commit is durable.
+    index: RwLock<Index>,
+    /// Moves after the index; waiters are woken then.
+    head: Mutex<Head>,
+    moved: Condvar,
+    /// What a writer needs; empty while there is one, and for good after one
+    /// has failed.
+    seat: Mutex<Option<Seat>>,
+    _lock: Option<DirectoryLock>,
+}
+
+struct Seat {
+    tail: Tail,
+    witness: Option<Witness>,
+}
+
+struct Witness {
+    path: std::path::PathBuf,
+    mark: Mark,
+}
+
+impl Inner {
+    pub(crate) fn index(&self) -> RwLockReadGuard<'_, Index> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets everybody see a commit that is durable.
+    pub(crate) fn publish(&self, commit: Commit) {
+        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+        let Index { pages, open, tickers, conditions, sources, .. } = &mut *index;
+        pages.extend(commit.sealed);
+        *open = commit.open;
+        for (names, added) in
+            [(tickers, commit.tickers), (conditions, commit.conditions), (sources, commit.sources)]
+        {
+            added.iter().for_each(|name| {
+                names.define(name);
+            });
+        }
+        index.count_sources(commit.counted.sources().map(|(id, n)| (id.0, n)));
+        drop(index);
+        *self.head.lock().unwrap_or_else(PoisonError::into_inner) =
+            Head { seq: commit.head, recv: commit.recv };
+        self.moved.notify_all();
+    }
+
+    /// A writer has ended well: the next one may begin where it stopped.
+    pub(crate) fn give_back(&self, tail: Tail, keeper: Option<Keeper>) {
+        let mut seat = self.seat.lock().unwrap_or_else(PoisonError::into_inner);
+        let witness = keeper.map(|k| Witness { path: k.path().to_owned(), mark: k.mark() });
+        *seat = Some(Seat { tail, witness });
+    }
+}
+
+impl Journal {
+    /// Opens or creates the journal in `dir/journal`.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open(dir: &Path, options: &OpenOptions) -> Result<Journal, OpenError> {
+        let folder = dir.join("journal");
+        let io = |source| OpenError::Io { path: folder.clone(), source };
+        create_folder(&folder).map_err(io)?;
+        let lock = DirectoryLock::take(dir)?;
+        let store: Arc<dyn Store> = Arc::new(FjallStore::open(&folder.join("db"), &keys::ALL)?);
+        let recovered = recover::recover(&store, options.calendar, &folder)?;
+        let path = folder.join("HEAD");
+        let mark = match watermark::read(&path) {
+            Ok(mark) => mark,
+            Err(MarkError::Missing) if recovered.tail.last().0 == Seq::BEFORE_FIRST => {
+                let mark = Mark::empty(recovered.tail.running());
+                watermark::create(&path, &mark).map_err(io)?;
+                mark
+            }
+            Err(MarkError::Missing) => {
+                let why = "it is missing, so nobody can say whether acknowledged events are; \
+                           put the file back from a copy of the directory";
+                return Err(OpenError::Damaged { path, what: "HEAD", why: why.into() });
+            }
+            Err(MarkError::Damaged(why)) => {
+                let why = format!("{why}; put the file back from a copy of the directory");
+                return Err(OpenError::Damaged { path, what: "HEAD", why });
+            }
+            Err(MarkError::Io(source)) => return Err(OpenError::Io { path, source }),
+        };
+        recover::check(&mark, store.as_ref(), &recovered, &folder)?;
+        let witness = Some(Witness { path, mark });
+        Ok(Journal::from(store, recovered, witness, options.sync, Some(lock)))
+    }
+
+    /// A journal in memory, for tests and throw-away folds.
+    ///
+    /// # Errors
+    /// Never in practice; the same checks run as on disk.
+    pub fn in_memory(calendar: Calendar) -> Result<Journal, OpenError> {
+        let options = OpenOptions { calendar: Some(calendar), sync: SyncMode::Group };
+        Journal::on_store(Arc::new(MemoryStore::new()), &options)
+    }
+
+    /// A journal on any store, without lock and watermark: for tests with
+    /// stores that crash or fail.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn on_store(store: Arc<dyn Store>, options: &OpenOptions) -> Result<Journal, OpenError> {
+        let recovered = recover::recover(&store, options.calendar, Path::new("memory"))?;
+        Ok(Journal::from(store, recovered, None, options.sync, None))
+    }
+
+    fn from(
+        store: Arc<dyn Store>,
+        recovered: Recovered,
+        witness: Option<Witness>,
+        sync: SyncMode,
+        lock: Option<DirectoryLock>,
+    ) -> Journal {
+        let Recovered { calendar, index, tail } = recovered;
+        let head = match index.end() {
+            (Seq::BEFORE_FIRST, _) => Head::default(),
+            (seq, recv) => Head { seq, recv },
+        };
+        Journal {
+            inner: Arc::new(Inner {
+                store,
+                sync,
+                calendar,
+                index: RwLock::new(index),
+                head: Mutex::new(head),
+                moved: Condvar::new(),
+                seat: Mutex::new(Some(Seat { tail, witness })),
+                _lock: lock,
+            }),
+        }
+    }
+
+    /// The durable end.
+    #[must_use]
+    pub fn head(&self) -> Head {
+        *self.inner.head.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The calendar it was created with.
+    #[must_use]
+    pub fn calendar(&self) -> Calendar {
+        self.inner.calendar
+    }
+
+    /// Waits until the durable end lies beyond `seen` or the time is over;
+    /// returns the end.
+    #[must_use]
+    pub fn wait_beyond(&self, seen: Seq, timeout: Duration) -> Head {
+        let head = self.inner.head.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.inner.moved.wait_timeout_while(head, timeout, |head| head.seq <= seen);
+        let (head, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        *head
+    }
+
+    /// The one writer; `clock` stamps drafts that bring no time.
+    ///
+    /// # Errors
+    /// When a writer exists already, or one has failed since the opening.
+    pub fn writer(&self, clock: fn() -> RecvTime) -> Result<Writer, AppendError> {
+        let seat = self.inner.seat.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Seat { tail, witness }) = seat else {
+            return Err(AppendError::Exhausted { what: "the writer's seat", max: 1 });
+        };
+        let poisoned = |e: std::io::Error| AppendError::Poisoned { why: e.to_string() };
+        let keeper = match witness {
+            Some(Witness { path, mark }) => Some(Keeper::start(&path, mark).map_err(poisoned)?),
+            None => None,
+        };
+        Writer::start(self.inner.clone(), tail, keeper, clock).map_err(poisoned)
+    }
+
+    /// The events of `from..=to` (clamped to the durable end), stretch by
+    /// stretch, each checked against its address or hash. The iterator ends
+    /// after the first error.
+    pub fn read(
+        &self,
+        from: Seq,
+        to: Seq,
+    ) -> impl Iterator<Item = Result<Stretch, ReadError>> + Send + use<> {
+        Reader::new(self.inner.clone(), from, to)
+    }
+
+    /// A blob, checked against its address.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn blob(&self, address: Address) -> Result<Bytes, ReadError> {
+        blob::get(self.inner.store.as_ref(), address)
+    }
+
+    /// The ticker of an id.
+    #[must_use]
+    pub fn ticker(&self, id: InstrumentId) -> Option<Box<str>> {
+        let index = self.inner.index();
+        std::str::from_utf8(index.tickers.name(id.0)?).ok().map(Into::into)
+    }
+
+    /// The id of a ticker.
+    #[must_use]
+    pub fn instrument(&self, ticker: &str) -> Option<InstrumentId> {
+        self.inner.index().tickers.id(ticker.as_bytes()).map(InstrumentId)
+    }
+
+    /// How many instruments are defined; ids go from 1 to it.
+    #[must_use]
+    pub fn instruments(&self) -> u32 {
+        self.inner.index().tickers.len()
+    }
+
+    /// An interned condition list; 0 is the empty one.
+    #[must_use]
+    pub fn conditions(&self, id: u32) -> Option<Box<[u32]>> {
+        if id == 0 {
+            return Some(Box::default());
+        }
+        let index = self.inner.index();
+        let (words, rest) = index.conditions.name(id)?.as_chunks::<4>();
+        rest.is_empty().then(|| words.iter().map(|w| u32::from_le_bytes(*w)).collect())
+    }
+
+    /// The days, oldest first.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn days(&self) -> Result<Vec<DaySummary>, ReadError> {
+        let index = self.inner.index();
+        let open = index.open.as_ref().map(|o| &o.summary);
+        Ok(crate::day::summarize(index.pages.iter().map(AsRef::as_ref), open))
+    }
+
+    /// The sources, by id.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn sources(&self) -> Result<Vec<SourceInfo>, ReadError> {
+        let index = self.inner.index();
+        let source = |id: u32| {
+            let descriptor = String::from_utf8_lossy(index.sources.name(id)?).into_owned();
+            let events = index.source_events.get(id as usize).copied().unwrap_or_default();
+            Some(SourceInfo { id: SourceId(id as u16), descriptor, events })
+        };
+        Ok((1..=index.sources.len()).filter_map(source).collect())
+    }
+
+    /// The last event at or before `time`, or [`Seq::BEFORE_FIRST`].
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn seq_at(&self, time: RecvTime) -> Result<Seq, ReadError> {
+        reader::seq_at(&self.inner, time)
+    }
+
+    /// Reads and checks everything of `from..=to`, going on after damage;
+    /// `progress` is told the seq that was reached.
+    ///
+    /// # Errors
+    /// Only when the store cannot be read at all.
+    pub fn verify(
+        &self,
+        from: Seq,
+        to: Seq,
+        progress: &mut dyn FnMut(Seq),
+    ) -> Result<VerifyReport, ReadError> {
+        verify::verify(&self.inner, from, to, progress)
+    }
+
+    /// The trading day of a moment in this journal's calendar.
+    #[must_use]
+    pub fn day_of(&self, time: RecvTime) -> TradingDay {
+        self.inner.calendar.day_of(time)
+    }
+
+    /// Events of one kind in the whole journal, without reading any.
+    #[must_use]
+    pub fn count(&self, kind: Kind) -> u64 {
+        let index = self.inner.index();
+        let open = index.open.as_ref().map_or(0, |o| o.summary.tally.of_kind(kind));
+        let pages = index.pages.iter().map(|p| u64::from(p.tally.of_kind(kind)));
+        pages.sum::<u64>() + u64::from(open)
+    }
+}
+
+/// Opens a store of derived data (checkpoints, artifacts) in `dir/derived`:
+/// same engine, own folder, own tables, may be deleted at any time.
+///
+/// # Errors
+/// See [`OpenError`].
+pub fn open_derived(dir: &Path, tables: &[Table]) -> Result<Arc<dyn Store>, OpenError> {
+    Ok(Arc::new(FjallStore::open(&dir.join("derived"), tables)?))
+}
+
+/// The same in memory.
+#[must_use]
+pub fn memory_store(_tables: &[Table]) -> Arc<dyn Store> {
+    Arc::new(MemoryStore::new())
+}

@@ -1,0 +1,45 @@
+//! What happened: the append-only, content-addressed journal of market events.
+//!
+//! Promised: what was acknowledged is on disk, in one order, without gaps, and
+//! comes back byte for byte or not at all; whatever is read was checked against
+//! its hash; what is damaged is refused with its place and never rewritten.
+//! Not known here: options mathematics, JSON, the network, the wall clock
+//! (the writer is handed one).
+//!
+//! To read on: [`units`] and [`event`] are the vocabulary; `stage` turns drafts
+//! into rows, `tail` rows into frames and pages; `writer` drives them; `reader` brings events
+//! back; `recover` opens; [`store`] is the seam to the disk. `FORMAT.md` has
+//! every byte.
+#![warn(missing_docs)]
+
+mod blob;
+mod canon;
+mod day;
+mod definitions;
+mod error;
+pub mod event;
+mod frame;
+mod index;
+mod intern;
+mod journal;
+pub mod keys;
+pub mod limits;
+mod lock;
+mod page;
+mod reader;
+mod recover;
+mod stage;
+pub mod store;
+mod summary;
+mod tail;
+pub mod units;
+mod verify;
+mod watermark;
+mod writer;
+
+pub use day::{Calendar, DaySummary};
+pub use error::{AppendError, OpenError, ReadError};
+pub use journal::{Head, Journal, OpenOptions, SourceInfo, SyncMode, memory_store, open_derived};
+pub use reader::Stretch;
+pub use verify::{Finding, VerifyReport};
+pub use writer::{Appended, Ticket, Writer};

@@ -1,0 +1,67 @@
+//! One process per data directory.
+
+use std::fs::{File, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::Path;
+use std::time::SystemTime;
+
+use crate::OpenError;
+use crate::units::RecvTime;
+
+/// Holds `LOCK`; the system lets go of it when the process ends, however it
+/// ends, so there is never a stale one.
+#[derive(Debug)]
+pub(crate) struct DirectoryLock {
+    _file: File,
+}
+
+impl DirectoryLock {
+    /// Takes the lock of a data directory.
+    ///
+    /// The file says who holds it. It is never deleted: a file that another
+    /// process has open already would be locked beside a new one.
+    pub(crate) fn take(dir: &Path) -> Result<DirectoryLock, OpenError> {
+        let path = dir.join("LOCK");
+        let io = |source| OpenError::Io { path: path.clone(), source };
+        let mut file = File::options()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&path)
+            .map_err(io)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let holder = holder(&mut file);
+                return Err(OpenError::Locked { path: dir.to_owned(), holder });
+            }
+            Err(TryLockError::Error(e)) => return Err(io(e)),
+        }
+        let program = std::env::args_os().next().unwrap_or_default();
+        let program = Path::new(&program).file_name().unwrap_or_default().to_string_lossy();
+        file.set_len(0).map_err(io)?;
+        writeln!(file, "pid {} ({program})", std::process::id()).map_err(io)?;
+        Ok(DirectoryLock { _file: file })
+    }
+}
+
+/// Who holds the file, and since when, as far as it can be read.
+fn holder(file: &mut File) -> String {
+    let mut text = String::new();
+    let read = file.rewind().and_then(|()| file.read_to_string(&mut text));
+    let who = match (read, text.trim()) {
+        (Ok(_), who) if !who.is_empty() => who,
+        _ => "another process",
+    };
+    let since = file
+        .metadata()
+        .and_then(|m| m.modified())
+        .ok()
+        .and_then(|t| t.duration_since(SystemTime::UNIX_EPOCH).ok())
+        .map(|d| RecvTime(i64::try_from(d.as_nanos()).unwrap_or_default()));
+    match since {
+        Some(since) => format!("{who} since {since}"),
+        None => who.to_owned(),
+    }
+}

@@ -1,0 +1,180 @@
+//! Integers in few bits.
+//!
+//! A packed column is blocks of 128 values (the last may be shorter): one byte
+//! with the width (0 to 64) of the widest value, then the values, least
+//! significant bit first, padded to whole bytes. Whoever reads knows how many
+//! values there are. Parameters travel as LEB128 varints.
+
+/// Values of a block.
+const BLOCK: usize = 128;
+
+/// Appends the packed column of `values`.
+pub(super) fn pack(values: &[u64], out: &mut Vec<u8>) {
+    for block in values.chunks(BLOCK) {
+        let width = 64 - block.iter().fold(0, |all, v| all | v).leading_zeros();
+        out.push(width as u8);
+        if width == 0 {
+            continue;
+        }
+        let mut bits = 0u128;
+        let mut held = 0u32;
+        for value in block {
+            bits |= u128::from(*value) << held;
+            held += width;
+            while held >= 32 {
+                out.extend_from_slice(&(bits as u32).to_le_bytes());
+                bits >>= 32;
+                held -= 32;
+            }
+        }
+        while held > 0 {
+            out.push(bits as u8);
+            bits >>= 8;
+            held = held.saturating_sub(8);
+        }
+    }
+}
+
+/// Bits that packing would take.
+pub(super) fn cost(values: &[u64]) -> usize {
+    values
+        .chunks(BLOCK)
+        .map(|block| {
+            let width = 64 - block.iter().fold(0, |all, v| all | v).leading_zeros();
+            8 + width as usize * block.len()
+        })
+        .sum()
+}
+
+/// A cursor over packed bytes.
+pub(super) struct Source<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Source<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Source<'a> {
+        Source { bytes }
+    }
+
+    /// Whether everything was read.
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    fn take(&mut self, len: usize) -> Result<&'a [u8], &'static str> {
+        let (head, rest) = self.bytes.split_at_checked(len).ok_or("a column is cut short")?;
+        self.bytes = rest;
+        Ok(head)
+    }
+
+    pub(super) fn byte(&mut self) -> Result<u8, &'static str> {
+        Ok(self.take(1)?.first().copied().unwrap_or_default())
+    }
+
+    pub(super) fn varint(&mut self) -> Result<u64, &'static str> {
+        let mut value = 0u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err("a varint does not end")
+    }
+
+    /// Reads `count` values into `out`, replacing what it held.
+    pub(super) fn unpack(&mut self, count: usize, out: &mut Vec<u64>) -> Result<(), &'static str> {
+        out.clear();
+        out.resize(count, 0);
+        for block in out.chunks_mut(BLOCK) {
+            let width = usize::from(self.byte()?);
+            if width > 64 {
+                return Err("a column is wider than its values");
+            }
+            if width == 0 {
+                continue;
+            }
+            // The tail of what is left may serve as padding for whole words.
+            let all = self.bytes;
+            let packed = self.take((block.len() * width).div_ceil(8))?;
+            let mask = u64::MAX >> (64 - width);
+            let words = all.len().saturating_sub(16) * 8;
+            let mut bit = 0usize;
+            for value in block {
+                let at = bit / 8;
+                *value = if width <= 56 && bit < words {
+                    let word = all.get(at..).and_then(|b| b.first_chunk()).copied();
+                    u64::from_le_bytes(word.unwrap_or_default()) >> (bit % 8) & mask
+                } else {
+                    slow(packed, bit) & mask
+                };
+                bit += width;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// 64 bits from any position, zeros beyond the end.
+fn slow(packed: &[u8], bit: usize) -> u64 {
+    let mut window = [0u8; 16];
+    let tail = packed.get(bit / 8..).unwrap_or_default();
+    let len = tail.len().min(9);
+    window[..len].copy_from_slice(&tail[..len]);
+    (u128::from_le_bytes(window) >> (bit % 8)) as u64
+}
+
+/// Appends a LEB128 varint.
+pub(super) fn put_varint(mut value: u64, out: &mut Vec<u8>) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// Small numbers of either sign become small numbers.
+pub(super) const fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)) as u64
+}
+
+/// The inverse of [`zigzag`].
+pub(super) const fn unzigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_packed_comes_back(
+            values in proptest::collection::vec((any::<u64>(), 0u32..=64), 0..400),
+            tail in proptest::collection::vec(any::<u8>(), 0..20),
+        ) {
+            let values: Vec<u64> = values.into_iter().map(|(v, s)| v.checked_shr(s).unwrap_or(0)).collect();
+            let mut out = Vec::new();
+            pack(&values, &mut out);
+            prop_assert!(out.len() * 8 <= cost(&values) + 8 * values.len().div_ceil(BLOCK));
+            let len = out.len();
+            out.extend_from_slice(&tail);
+            let mut source = Source::new(&out);
+            let mut again = Vec::new();
+            prop_assert_eq!(source.unpack(values.len(), &mut again), Ok(()));
+            prop_assert_eq!(again, values);
+            prop_assert_eq!(source.bytes, &out[len..]);
+        }
+
+        #[test]
+        fn varints_and_zigzags_come_back(value in any::<u64>()) {
+            let mut out = Vec::new();
+            put_varint(value, &mut out);
+            prop_assert_eq!(Source::new(&out).varint(), Ok(value));
+            prop_assert_eq!(unzigzag(zigzag(value as i64)), value as i64);
+        }
+    }
+}

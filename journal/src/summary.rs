@@ -1,0 +1,215 @@
+//! What a page holds, small enough that opening reads one for every page.
+//!
+//! ```text
+//!  0  magic       `ORRYSUMM`
+//!  8  version u32, 12 count u32, 16 first u64, 24 day i32, 28 zero u32
+//! 32  address     32 bytes
+//! 64  first recv  i64
+//! 72  last recv   i64
+//! 80  kinds, sources, reasons   u16 each: entries of the three lists, then u16 zero
+//! 88  kinds       each u32 tag, u32 events
+//!     sources     each u32 id, u32 events without bookkeeping
+//!     reasons     each u32 tag, u32 events
+//!     blake3 of everything before it, 32 bytes
+//! ```
+//! Lists ascend by their first number.
+
+use crate::canon::{LABEL, Label, Row, u16_at, u32_at, u64_at};
+use crate::event::{Kind, RefusalReason};
+use crate::units::{Address, RecvTime, Seq, SourceId, TradingDay};
+
+const MAGIC: &[u8; 8] = b"ORRYSUMM";
+const VERSION: u32 = 1;
+const FIXED: usize = 88;
+const HASH: usize = 32;
+
+/// A small map that keeps its keys in order.
+type Counts = Vec<(u32, u32)>;
+
+fn add(counts: &mut Counts, key: u32, n: u32) {
+    // Events come in runs, so the last one hit is mostly the next one.
+    match counts.binary_search_by_key(&key, |c| c.0) {
+        Ok(at) => {
+            if let Some(count) = counts.get_mut(at) {
+                count.1 += n;
+            }
+        }
+        Err(at) => counts.insert(at, (key, n)),
+    }
+}
+
+/// Counts of events.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Tally {
+    kinds: Counts,
+    sources: Counts,
+    refused: Counts,
+}
+
+impl Tally {
+    /// Counts one row.
+    pub(crate) fn count(&mut self, row: &Row<'_>) {
+        add(&mut self.kinds, row.kind as u32, 1);
+        if !row.kind.is_bookkeeping() {
+            add(&mut self.sources, u32::from(row.source().0), 1);
+        }
+        if row.kind == Kind::Quarantine {
+            add(&mut self.refused, u32_at(row.bytes, 56).unwrap_or_default(), 1);
+        }
+    }
+
+    /// Adds the counts of another stretch.
+    pub(crate) fn merge(&mut self, other: &Tally) {
+        for (mine, theirs) in [
+            (&mut self.kinds, &other.kinds),
+            (&mut self.sources, &other.sources),
+            (&mut self.refused, &other.refused),
+        ] {
+            theirs.iter().for_each(|(key, n)| add(mine, *key, *n));
+        }
+    }
+
+    /// Events by kind.
+    pub(crate) fn kinds(&self) -> Vec<(Kind, u64)> {
+        let kind = |tag: u32| u8::try_from(tag).ok().and_then(Kind::from_tag);
+        self.kinds.iter().filter_map(|(tag, n)| Some((kind(*tag)?, u64::from(*n)))).collect()
+    }
+
+    /// Events of one kind.
+    pub(crate) fn of_kind(&self, kind: Kind) -> u32 {
+        self.kinds.iter().find(|(tag, _)| *tag == kind as u32).map_or(0, |(_, n)| *n)
+    }
+
+    /// Refused input by reason.
+    pub(crate) fn refused(&self) -> Vec<(RefusalReason, u64)> {
+        let reason = RefusalReason::from_tag;
+        self.refused.iter().filter_map(|(tag, n)| Some((reason(*tag)?, u64::from(*n)))).collect()
+    }
+
+    /// Events by source, bookkeeping left out.
+    pub(crate) fn sources(&self) -> impl Iterator<Item = (SourceId, u64)> + '_ {
+        self.sources.iter().map(|(id, n)| (SourceId(*id as u16), u64::from(*n)))
+    }
+
+    /// Events that define a ticker, a condition list or a source.
+    pub(crate) fn definitions(&self) -> u32 {
+        [Kind::InstrumentDefined, Kind::ConditionsDefined, Kind::SourceDefined]
+            .into_iter()
+            .map(|kind| self.of_kind(kind))
+            .sum()
+    }
+}
+
+/// What a page, or the stretch behind the last page, holds.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct PageSummary {
+    pub first: Seq,
+    pub count: u32,
+    pub day: TradingDay,
+    /// All zeros for the stretch behind the last page.
+    pub address: Address,
+    pub first_recv: RecvTime,
+    pub last_recv: RecvTime,
+    pub tally: Tally,
+}
+
+impl PageSummary {
+    /// Last event.
+    pub(crate) fn last(&self) -> Seq {
+        self.label().last()
+    }
+
+    pub(crate) fn label(&self) -> Label {
+        Label { first: self.first, count: self.count, day: self.day }
+    }
+
+    /// The stored bytes.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(FIXED + HASH + 8 * 20);
+        out.extend_from_slice(&self.label().bytes(MAGIC, VERSION));
+        out[32..LABEL].copy_from_slice(&self.address.0);
+        out.extend_from_slice(&self.first_recv.0.to_le_bytes());
+        out.extend_from_slice(&self.last_recv.0.to_le_bytes());
+        let lists = [&self.tally.kinds, &self.tally.sources, &self.tally.refused];
+        for list in lists {
+            out.extend_from_slice(&(list.len() as u16).to_le_bytes());
+        }
+        out.extend_from_slice(&[0; 2]);
+        for (key, n) in lists.into_iter().flatten() {
+            out.extend_from_slice(&key.to_le_bytes());
+            out.extend_from_slice(&n.to_le_bytes());
+        }
+        let hash = blake3::hash(&out);
+        out.extend_from_slice(hash.as_bytes());
+        out
+    }
+
+    /// Reads stored bytes, their hash checked.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<PageSummary, String> {
+        let (label, version) = Label::parse(bytes, MAGIC)?;
+        if version != VERSION {
+            return Err(format!("summary version {version} is unknown"));
+        }
+        let body = bytes.len().checked_sub(HASH).and_then(|n| bytes.split_at_checked(n));
+        let (plain, hash) = body.ok_or("shorter than its hash")?;
+        if blake3::hash(plain).as_bytes() != hash {
+            return Err("does not match its hash".into());
+        }
+        let short = "shorter than its lists";
+        let lens = [80, 82, 84].map(|at| u16_at(plain, at).map(usize::from));
+        let [Some(kinds), Some(sources), Some(refused)] = lens else { return Err(short.into()) };
+        if plain.len() != FIXED + 8 * (kinds + sources + refused) {
+            return Err("length does not match its lists".into());
+        }
+        let list = |from: usize, n: usize| -> Counts {
+            (from..from + n)
+                .filter_map(|i| {
+                    let at = FIXED + 8 * i;
+                    Some((u32_at(plain, at)?, u32_at(plain, at + 4)?))
+                })
+                .collect()
+        };
+        Ok(PageSummary {
+            first: label.first,
+            count: label.count,
+            day: label.day,
+            address: Address(plain[32..LABEL].try_into().map_err(|_| short)?),
+            first_recv: RecvTime(u64_at(plain, 64).ok_or(short)? as i64),
+            last_recv: RecvTime(u64_at(plain, 72).ok_or(short)? as i64),
+            tally: Tally {
+                kinds: list(0, kinds),
+                sources: list(kinds, sources),
+                refused: list(kinds + sources, refused),
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn summaries_come_back_and_every_flipped_bit_is_found() {
+        let summary = PageSummary {
+            first: Seq(4097),
+            count: 4096,
+            day: TradingDay(16_793),
+            address: Address([7; 32]),
+            first_recv: RecvTime(-5),
+            last_recv: RecvTime(1_450_967_280_000_000_001),
+            tally: Tally {
+                kinds: vec![(1, 4000), (2, 90), (16, 6)],
+                sources: vec![(1, 4090)],
+                refused: vec![(3, 6)],
+            },
+        };
+        let bytes = summary.encode();
+        assert_eq!(PageSummary::decode(&bytes).as_ref(), Ok(&summary));
+        for bit in 0..bytes.len() * 8 {
+            let mut bad = bytes.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert!(PageSummary::decode(&bad).is_err(), "bit {bit}");
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! The acknowledged watermark: a witness beside the database.
+//!
+//! A crash leaves a clean prefix of the journal; so does damage that cut
+//! acknowledged events away. `HEAD` tells them apart: it names the last event
+//! that was acknowledged and a hash over everything up to it. Two slots of
+//! 4 KiB are written in turn, so that a write that is torn by a power cut
+//! leaves the other slot good. It is written while the next commit runs and
+//! may lag one commit.
+//!
+//! ```text
+//!  0  magic         `ORRYHEAD`
+//!  8  version u32, 12 zero u32
+//! 16  writer epoch  u64   rises whenever a writer starts
+//! 24  count         u64   rises with every write; the higher slot counts
+//! 32  seq           u64
+//! 40  zeros
+//! 64  running hash  32 bytes
+//! 96  blake3 of bytes 0..96, 32 bytes
+//! 128 zeros up to 4096
+//! ```
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use crate::canon::{u32_at, u64_at};
+use crate::units::{Address, Seq};
+
+const MAGIC: &[u8; 8] = b"ORRYHEAD";
+const VERSION: u32 = 1;
+const SLOT: usize = 4096;
+const BODY: usize = 96;
+
+/// What was acknowledged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Mark {
+    pub epoch: u64,
+    pub count: u64,
+    pub seq: Seq,
+    pub running: Address,
+}
+
+impl Mark {
+    /// That of an empty journal.
+    pub(crate) fn empty(running: Address) -> Mark {
+        Mark { epoch: 0, count: 0, seq: Seq::BEFORE_FIRST, running }
+    }
+
+    fn encode(&self) -> [u8; SLOT] {
+        let mut out = [0; SLOT];
+        out[0..8].copy_from_slice(MAGIC);
+        out[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        out[16..24].copy_from_slice(&self.epoch.to_le_bytes());
+        out[24..32].copy_from_slice(&self.count.to_le_bytes());
+        out[32..40].copy_from_slice(&self.seq.0.to_le_bytes());
+        out[64..96].copy_from_slice(&self.running.0);
+        let hash = *blake3::hash(&out[..BODY]).as_bytes();
+        out[BODY..BODY + 32].copy_from_slice(&hash);
+        out
+    }
+
+    fn decode(slot: &[u8]) -> Option<Mark> {
+        let (body, rest) = slot.split_at_checked(BODY)?;
+        let hash = rest.get(..32)?;
+        if blake3::hash(body).as_bytes() != hash
+            || body.get(..8)? != MAGIC
+            || u32_at(body, 8)? != VERSION
+        {
+            return None;
+        }
+        Some(Mark {
+            epoch: u64_at(body, 16)?,
+            count: u64_at(body, 24)?,
+            seq: Seq(u64_at(body, 32)?),
+            running: Address(body.get(64..96)?.try_into().ok()?),
+        })
+    }
+}
+
+/// Why there is no mark.
+#[derive(Debug)]
+pub(crate) enum MarkError {
+    Missing,
+    Damaged(String),
+    Io(io::Error),
+}
+
+/// Reads the newer of the good slots.
+pub(crate) fn read(path: &Path) -> Result<Mark, MarkError> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(MarkError::Missing),
+        Err(e) => return Err(MarkError::Io(e)),
+    };
+    if bytes.len() != 2 * SLOT {
+        let why = format!("it has {} bytes and should have {}", bytes.len(), 2 * SLOT);
+        return Err(MarkError::Damaged(why));
+    }
+    bytes
+        .chunks(SLOT)
+        .filter_map(Mark::decode)
+        .max_by_key(|mark| mark.count)
+        .ok_or_else(|| MarkError::Damaged("neither of its slots is whole".into()))
+}
+
+/// Creates the file with both slots saying the same, on disk on return.
+pub(crate) fn create(path: &Path, mark: &Mark) -> io::Result<()> {
+    let file = File::options().create(true).truncate(false).write(true).open(path)?;
+    for slot in 0..2 {
+        file.write_all_at(&mark.encode(), slot * SLOT as u64)?;
+    }
+    file.sync_all()?;
+    path.parent().map_or(Ok(()), crate::store::sync_folder)
+}
+
+/// Writes marks on a thread of its own, one at a time.
+pub(crate) struct Keeper {
+    path: PathBuf,
+    mark: Mark,
+    /// Whether an answer is owed.
+    busy: bool,
+    marks: Option<SyncSender<Mark>>,
+    written: Receiver<io::Result<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Keeper {
+    /// Opens the file for a new writer, whose epoch is written at once.
+    pub(crate) fn start(path: &Path, last: Mark) -> io::Result<Keeper> {
+        let file = File::options().write(true).open(path)?;
+        let (marks, incoming) = sync_channel::<Mark>(1);
+        let (done, written) = sync_channel(1);
+        let thread = std::thread::Builder::new().name("journal-head".into()).spawn(move || {
+            for mark in incoming {
+                let at = (mark.count % 2) * SLOT as u64;
+                let result = file.write_all_at(&mark.encode(), at).and_then(|()| file.sync_data());
+                if done.send(result).is_err() {
+                    return;
+                }
+            }
+        })?;
+        let mut keeper = Keeper {
+            path: path.to_owned(),
+            mark: Mark { epoch: last.epoch + 1, ..last },
+            busy: false,
+            marks: Some(marks),
+            written,
+            thread: Some(thread),
+        };
+        keeper
+            .begin(last.seq, last.running)
+            .and_then(|()| keeper.wait())
+            .map_err(io::Error::other)?;
+        Ok(keeper)
+    }
+
+    /// Begins to write a mark; waits for the one before.
+    pub(crate) fn begin(&mut self, seq: Seq, running: Address) -> Result<(), String> {
+        self.wait()?;
+        self.mark = Mark { count: self.mark.count + 1, seq, running, ..self.mark };
+        let sent = self.marks.as_ref().map(|marks| marks.send(self.mark));
+        self.busy = matches!(sent, Some(Ok(())));
+        if self.busy { Ok(()) } else { Err("writing HEAD: its thread ended".into()) }
+    }
+
+    /// Waits until the mark that was begun is on disk.
+    pub(crate) fn wait(&mut self) -> Result<(), String> {
+        if !std::mem::take(&mut self.busy) {
+            return Ok(());
+        }
+        match self.written.recv() {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(e)) => Err(format!("writing HEAD: {e}")),
+            Err(_) => Err("writing HEAD: its thread ended".into()),
+        }
+    }
+
+    /// The file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The mark written last.
+    pub(crate) fn mark(&self) -> Mark {
+        self.mark
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        drop(self.marks.take());
+        if let Some(thread) = self.thread.take() {
+            // It does nothing that can panic, and there is nobody to tell.
+            let _ = thread.join();
+        }
+    }
+}

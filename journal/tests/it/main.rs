@@ -1,0 +1,8 @@
+//! What a user of the journal sees: one binary, one module per subject.
+
+mod append;
+mod crash;
+mod format;
+mod model;
+mod stores;
+mod support;

@@ -1,0 +1,105 @@
+//! One command that is the whole check: `cargo xtask test`.
+//!
+//! It installs what the tests need (Debian packages, when it runs as root; it
+//! says what to install otherwise), then formats, lints, tests and documents.
+//! Nothing here is skipped in silence: a tool that is missing is an error.
+
+// The task runner reads the environment on purpose; no fold lives here.
+#![allow(clippy::disallowed_methods)]
+
+use std::process::{Command, ExitCode, Stdio};
+
+/// Programs that the tests start, and the Debian package of each.
+const PROGRAMS: &[(&str, &str)] = &[("redis-server", "redis-server"), ("gcc", "gcc")];
+
+fn main() -> ExitCode {
+    let task = std::env::args().nth(1);
+    let outcome = match task.as_deref() {
+        Some("test") => test(),
+        Some("setup") => setup(),
+        _ => Err("usage: cargo xtask test | setup\n  test   install what is missing, then fmt, clippy, all tests, docs\n  setup  only install what is missing".to_owned()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("xtask: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn test() -> Result<(), String> {
+    setup()?;
+    cargo("formatting", &["fmt", "--all", "--check"])?;
+    cargo(
+        "lints",
+        &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
+    )?;
+    // Without determinism no other seed means anything, so it comes first.
+    cargo(
+        "determinism of the engine",
+        &["test", "--locked", "-p", "orrery-replay", "--test", "it", "determinism"],
+    )?;
+    cargo(
+        "determinism of a day",
+        &["test", "--locked", "-p", "orrery", "--test", "it", "determinism"],
+    )?;
+    // They have just run; once is enough for the longest of all tests.
+    let rest = ["--", "--skip", "determinism::determinism_"];
+    cargo("tests", &[&["test", "--locked", "--workspace", "--no-fail-fast"][..], &rest].concat())?;
+    step(
+        "documentation",
+        Command::new(cargo_path())
+            .args(["doc", "--locked", "--workspace", "--no-deps", "--quiet"])
+            .env("RUSTDOCFLAGS", "-D warnings"),
+    )
+}
+
+fn setup() -> Result<(), String> {
+    let missing: Vec<&str> =
+        PROGRAMS.iter().filter(|(program, _)| !installed(program)).map(|(_, p)| *p).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let by_hand = format!("install these Debian packages and run again: {}", missing.join(" "));
+    if !is_root() || !installed("apt-get") {
+        return Err(by_hand);
+    }
+    let apt = |args: &[&str]| {
+        let mut command = Command::new("apt-get");
+        command.args(args).env("DEBIAN_FRONTEND", "noninteractive");
+        command
+    };
+    step("package lists", &mut apt(&["update", "-qq"]))?;
+    let mut args = vec!["install", "-y", "-qq", "--no-install-recommends"];
+    args.extend(&missing);
+    // Debian starts a freshly installed server; the tests start their own on
+    // free ports and leave that one alone.
+    step("packages", &mut apt(&args)).map_err(|why| format!("{why}\n{by_hand}"))
+}
+
+fn installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
+}
+
+fn is_root() -> bool {
+    Command::new("id").arg("-u").output().is_ok_and(|out| out.stdout.trim_ascii() == b"0")
+}
+
+fn cargo_path() -> String {
+    std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned())
+}
+
+fn cargo(what: &str, args: &[&str]) -> Result<(), String> {
+    step(what, Command::new(cargo_path()).args(args))
+}
+
+fn step(what: &str, command: &mut Command) -> Result<(), String> {
+    eprintln!("\n== {what}");
+    let status = command
+        .stdin(Stdio::null())
+        .status()
+        .map_err(|e| format!("{what}: cannot start {command:?}: {e}"))?;
+    if status.success() { Ok(()) } else { Err(format!("{what} failed ({status})")) }
+}
