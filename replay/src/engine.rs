@@ -1,0 +1,361 @@
+//! Order, timers, partitions: the one loop that live and replay share.
+//!
+//! The engine gives each event to the partitions that want it, fires whatever
+//! timers came due before it, and turns answers into versioned artifacts. It
+//! knows neither models nor threads nor where events come from; [`crate::driver`]
+//! feeds it whole stretches and may spread the partitions over workers.
+//!
+//! Rules that make the result a function of the journal alone:
+//! - a partition is born with the first `InstrumentDefined` event whose ticker
+//!   it wants, and sees nothing from before;
+//! - before an event is applied, every timer of every partition born before it
+//!   that is due at or before the event's recv time has fired, each with the
+//!   moment it asked for, whether or not the event concerns that partition;
+//! - events about an instrument go to the partitions that want its ticker;
+//!   events about none go to all; bookkeeping other than `InstrumentDefined`
+//!   goes to none;
+//! - artifacts are ordered by the event that brought them out, then by the
+//!   partition's birth, then as the fold put them out.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use orrery_journal::Head;
+use orrery_journal::event::{Body, Event, InlineText, JournalEvent};
+use orrery_journal::units::{Address, InstrumentId, RecvTime, Seq};
+
+use crate::artifact::Artifact;
+use crate::canonical::{Decoder, Encoder};
+use crate::fold::{Fold, RestoreError, World};
+use crate::ledger::Line;
+use crate::routes::Routes;
+use crate::share::{Cell, Share, order};
+
+/// First bytes of a saved engine.
+const MAGIC: &[u8; 8] = b"ORRYFOLD";
+/// Layout of a saved engine.
+const FORMAT: u32 = 1;
+
+/// Why an event was not folded. After any of these the engine takes nothing
+/// more: part of the event may have been applied.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EngineError {
+    /// Events must come without a gap.
+    #[error("the fold needs event {expected} next and got event {got}")]
+    OutOfOrder {
+        /// Next position.
+        expected: Seq,
+        /// What came.
+        got: Seq,
+    },
+    /// The journal uses an instrument before it defines it.
+    #[error("event {seq} uses instrument {}, which no event before it defines", id.0)]
+    UndefinedInstrument {
+        /// The event.
+        seq: Seq,
+        /// The unknown id.
+        id: InstrumentId,
+    },
+    /// The journal gives an id to two tickers.
+    #[error("event {seq} gives instrument {} to {now}; it is {was} already", id.0)]
+    Redefined {
+        /// The event.
+        seq: Seq,
+        /// The id.
+        id: InstrumentId,
+        /// Ticker so far.
+        was: String,
+        /// Ticker of this event.
+        now: String,
+    },
+    /// The blob that an event needs was not handed in, or is no text where text
+    /// is needed.
+    #[error("event {seq} came without a usable blob")]
+    Blob {
+        /// The event.
+        seq: Seq,
+    },
+    /// A fold asks to be called at a moment that it was just called for; this
+    /// would never end.
+    #[error("the fold of {partition} did not move its timer beyond {due} (before event {seq})")]
+    StuckTimer {
+        /// Whose fold.
+        partition: Box<str>,
+        /// The moment.
+        due: RecvTime,
+        /// The event that waits.
+        seq: Seq,
+    },
+    /// An earlier error or a stop in mid-stretch.
+    #[error("the fold stopped in the middle of a stretch; start again from a checkpoint")]
+    Abandoned,
+}
+
+/// Why a saved engine was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EngineRestoreError {
+    /// It was saved under other definitions.
+    #[error("the state was saved under configuration {saved}, this is {ours}")]
+    Configuration {
+        /// Hash in the saved state.
+        saved: Address,
+        /// Hash of the world at hand.
+        ours: Address,
+    },
+    /// A fold refused its part.
+    #[error("partition {partition}")]
+    Fold {
+        /// Whose.
+        partition: Box<str>,
+        /// Why.
+        #[source]
+        source: RestoreError,
+    },
+    /// The bytes are no saved engine.
+    #[error(transparent)]
+    Bytes(#[from] RestoreError),
+}
+
+/// An artifact and the event that brought it out: its own, or the first event
+/// at or after the timer's moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// The event.
+    pub at: Seq,
+    /// Dense number of the partition, by order of birth.
+    pub partition: u32,
+    /// What came out.
+    pub artifact: Artifact,
+}
+
+/// The folds of all partitions at one position of the journal.
+pub struct Engine {
+    pub(crate) world: Arc<dyn World>,
+    configuration: Address,
+    pub(crate) routes: Arc<Routes>,
+    pub(crate) share: Share,
+    pub(crate) position: Head,
+    pub(crate) abandoned: bool,
+}
+
+impl Engine {
+    /// Before the first event.
+    #[must_use]
+    pub fn new(world: Arc<dyn World>) -> Engine {
+        Engine {
+            configuration: world.configuration(),
+            world,
+            routes: Arc::default(),
+            share: Share::new(1),
+            position: Head::default(),
+            abandoned: false,
+        }
+    }
+
+    /// The last event that was folded.
+    #[must_use]
+    pub const fn position(&self) -> Head {
+        self.position
+    }
+
+    /// Hash of every parameter of every fold.
+    #[must_use]
+    pub const fn configuration(&self) -> Address {
+        self.configuration
+    }
+
+    /// Names of the partitions, in order of birth.
+    #[must_use]
+    pub fn partitions(&self) -> Vec<&str> {
+        self.routes.names().iter().map(|n| &**n).collect()
+    }
+
+    /// The fold of a partition, for the rooms that know what it is.
+    #[must_use]
+    pub fn fold(&self, partition: &str) -> Option<&dyn Fold> {
+        self.cell(partition).map(|c| &*c.fold)
+    }
+
+    /// The same as a concrete type.
+    #[must_use]
+    pub fn fold_as<T: Any>(&self, partition: &str) -> Option<&T> {
+        self.fold(partition)?.as_any().downcast_ref()
+    }
+
+    /// The last version of a family.
+    #[must_use]
+    pub fn line(&self, partition: &str, family: &str) -> Option<&Line> {
+        self.cell(partition)?.ledger.line(family)
+    }
+
+    /// The last version of every family, by partition's birth and family's name.
+    pub fn lines(&self) -> impl Iterator<Item = (&str, &str, &Line)> {
+        self.share
+            .cells
+            .iter()
+            .flat_map(|c| c.ledger.lines().map(|(family, line)| (&*c.name, family, line)))
+    }
+
+    fn cell(&self, partition: &str) -> Option<&Cell> {
+        self.share.cells.iter().find(|c| *c.name == *partition)
+    }
+
+    /// The blob that [`Engine::apply`] needs for an event, if any.
+    #[must_use]
+    pub fn blob_needed(event: &Event) -> Option<Address> {
+        match &event.body {
+            Body::InstrumentDefined(text) => text.blob(),
+            body => body.fold_blob(),
+        }
+    }
+
+    /// Folds the next event. `blob` is that of [`Engine::blob_needed`].
+    ///
+    /// # Errors
+    /// See [`EngineError`].
+    pub fn apply(
+        &mut self,
+        next: &JournalEvent,
+        blob: Option<&[u8]>,
+        made: &mut Vec<Made>,
+    ) -> Result<(), EngineError> {
+        self.expect(next.seq)?;
+        self.abandoned = true;
+        let event = &next.event;
+        if blob.is_none() && Engine::blob_needed(event).is_some() {
+            return Err(EngineError::Blob { seq: next.seq });
+        }
+        for cell in self.define(next.seq, event, blob)? {
+            self.share.push(cell);
+        }
+        let start = made.len();
+        self.share.step(&self.routes, next.seq, event, blob, made)?;
+        if let Some(new) = made.get_mut(start..) {
+            order(new);
+        }
+        self.position = Head { seq: next.seq, recv: event.recv };
+        self.abandoned = false;
+        Ok(())
+    }
+
+    /// Fires whatever is due at or before `now`, which must not lie beyond the
+    /// next event. Where the next event fires the same timers, nothing changes.
+    ///
+    /// # Errors
+    /// See [`EngineError`].
+    pub fn advance(&mut self, now: RecvTime, made: &mut Vec<Made>) -> Result<(), EngineError> {
+        self.expect(self.position.seq.next())?;
+        self.abandoned = true;
+        self.share.fire_until(now, self.position.seq, made)?;
+        self.abandoned = false;
+        Ok(())
+    }
+
+    pub(crate) fn expect(&self, got: Seq) -> Result<(), EngineError> {
+        if self.abandoned {
+            return Err(EngineError::Abandoned);
+        }
+        let expected = self.position.seq.next();
+        if got == expected { Ok(()) } else { Err(EngineError::OutOfOrder { expected, got }) }
+    }
+
+    /// Takes a definition into the routes; returns the partitions that it
+    /// brought to life. Any other event does nothing.
+    pub(crate) fn define(
+        &mut self,
+        seq: Seq,
+        event: &Event,
+        blob: Option<&[u8]>,
+    ) -> Result<Vec<Cell>, EngineError> {
+        let ticker = match &event.body {
+            Body::InstrumentDefined(InlineText::Inline(text)) => text,
+            Body::InstrumentDefined(InlineText::Blob(_)) => {
+                blob.and_then(|b| std::str::from_utf8(b).ok()).ok_or(EngineError::Blob { seq })?
+            }
+            _ => return Ok(Vec::new()),
+        };
+        if let Some(route) = self.routes.get(event.instrument) {
+            if *route.ticker == *ticker {
+                return Ok(Vec::new());
+            }
+            return Err(EngineError::Redefined {
+                seq,
+                id: event.instrument,
+                was: route.ticker.to_string(),
+                now: ticker.to_owned(),
+            });
+        }
+        let known = self.routes.names().len();
+        Arc::make_mut(&mut self.routes).define(&*self.world, event.instrument, ticker, seq);
+        Ok((known..self.routes.names().len()).filter_map(|n| self.birth(n, seq)).collect())
+    }
+
+    fn birth(&self, number: usize, born: Seq) -> Option<Cell> {
+        let name = self.routes.names().get(number)?.clone();
+        Some(Cell::new(number as u32, name, born, &*self.world))
+    }
+
+    /// The whole state as canonical bytes: equal states give equal bytes.
+    ///
+    /// ```text
+    /// magic ORRYFOLD | format u32 = 1 | configuration 32 | seq u64 | recv i64
+    /// partitions u64, each: name
+    /// instruments u64, each: id u32, defined u64, ticker
+    /// per partition: name, born u64, seq_last u64, clock i64, ledger, fold (length u64 + bytes)
+    /// ledger: families u64, each: name, version u64, epoch (presence u8, 32),
+    ///         profile, content 32, header hash 32, seq_last u64
+    /// ```
+    /// Texts are a length (u64) and UTF-8; numbers are little-endian.
+    #[must_use]
+    pub fn save(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut e = Encoder::new(&mut out);
+        e.raw(MAGIC);
+        e.u32(FORMAT);
+        e.address(self.configuration);
+        e.seq(self.position.seq);
+        e.recv(self.position.recv);
+        self.routes.save(&mut e);
+        for cell in &self.share.cells {
+            cell.save(&mut e);
+        }
+        out
+    }
+
+    /// An engine in a saved state.
+    ///
+    /// # Errors
+    /// See [`EngineRestoreError`].
+    pub fn restore(world: Arc<dyn World>, bytes: &[u8]) -> Result<Engine, EngineRestoreError> {
+        let mut engine = Engine::new(world);
+        let mut d = Decoder::new(bytes);
+        if d.raw()? != *MAGIC {
+            return Err(RestoreError("these bytes are no saved fold".into()).into());
+        }
+        let format = d.u32()?;
+        if format != FORMAT {
+            return Err(RestoreError(format!("format {format}; this orrery reads {FORMAT}")).into());
+        }
+        let saved = d.address()?;
+        if saved != engine.configuration {
+            return Err(EngineRestoreError::Configuration { saved, ours: engine.configuration });
+        }
+        engine.position = Head { seq: d.seq()?, recv: d.recv()? };
+        engine.routes = Arc::new(Routes::load(&mut d, &*engine.world)?);
+        for (number, name) in engine.routes.names().iter().enumerate() {
+            let cell = Cell::load(number as u32, name, &mut d, &*engine.world)?;
+            engine.share.push(cell);
+        }
+        d.end()?;
+        Ok(engine)
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine")
+            .field("position", &self.position)
+            .field("partitions", &self.routes.names())
+            .finish_non_exhaustive()
+    }
+}

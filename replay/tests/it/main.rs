@@ -1,0 +1,11 @@
+//! What the folding room promises, from outside.
+//!
+//! `determinism` comes first: when it fails, nothing else here means anything.
+
+mod determinism;
+
+mod as_of;
+mod compare;
+mod engine;
+mod follow;
+mod toy;
