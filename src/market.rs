@@ -1,0 +1,11 @@
+//! Contracts, chains, epochs, calendars and the maths that all models share.
+//!
+//! Knows no model, no feed, no clock.
+
+pub mod black_scholes;
+pub mod book;
+pub mod calendar;
+pub mod epoch;
+pub mod live_book;
+pub mod ticker;
+pub mod topology;

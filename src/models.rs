@@ -1,0 +1,131 @@
+//! Models: folds for one subject each. A model owns what it derives; no model
+//! reads another's.
+//!
+//! The partition (one underlying's fold) owns the book and the epochs. It tells
+//! each model what changed and asks it for a body when its timer comes due.
+
+pub mod gex;
+pub mod gravity;
+pub mod heatmap;
+pub mod parameters;
+pub mod spot;
+#[cfg(test)]
+mod testing;
+
+use orrery_journal::units::{Price, RecvTime};
+use orrery_replay::fold::RestoreError;
+
+use self::parameters::Parameters;
+use crate::market::book::{Market, Slot};
+
+/// Fresh models of a new epoch, in the order in which their bodies come out.
+#[must_use]
+pub fn epoch_models(_symbol: &str, parameters: &Parameters) -> Vec<Box<dyn Model>> {
+    vec![
+        Box::new(gex::Gex::new(parameters.gex)),
+        Box::new(heatmap::Heatmap::new(parameters.heatmap)),
+    ]
+}
+
+/// Fresh models of a new partition, in the order in which their bodies come
+/// out, ahead of those of the epoch.
+#[must_use]
+pub fn partition_models(symbol: &str, parameters: &Parameters) -> Vec<Box<dyn Model>> {
+    let proxy = parameters.proxies.iter().find(|(_, proxy)| proxy.symbol == symbol);
+    let proxy = proxy.map(|(ticker, proxy)| gravity::Proxy {
+        symbol: ticker.clone(),
+        multiplier: proxy.multiplier,
+    });
+    vec![Box::new(spot::SpotModel), Box::new(gravity::Gravity::new(parameters.gravity, proxy))]
+}
+
+/// How long a model lives.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Scope {
+    /// One instance per epoch; dropped when the epoch retires. It is told
+    /// everything that happens, and of [`Change::Spot`] only when the value
+    /// moved.
+    Epoch,
+    /// One instance per partition; outlives epochs. It is not told of single
+    /// contracts ([`Change::Quote`], [`Change::Trade`]), and sees the book of
+    /// the active epoch only.
+    Partition,
+}
+
+/// What happened to the market, after the book took it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change<'a> {
+    /// A chain snapshot refreshed (or first filled) the whole book.
+    Chain,
+    /// A contract's quote moved.
+    Quote(Slot),
+    /// A contract traded.
+    Trade(Slot),
+    /// The price of the underlying moved.
+    Spot,
+    /// The underlying (or its proxy, already scaled) traded.
+    UnderlyingTrade {
+        /// Price in the underlying's points.
+        price: f64,
+        /// Shares.
+        size: f64,
+    },
+    /// A bar of the underlying (or its proxy, already scaled).
+    UnderlyingBar {
+        /// Highest price.
+        high: f64,
+        /// Lowest price.
+        low: f64,
+        /// Last price.
+        close: f64,
+        /// Shares; `None` for an index.
+        volume: Option<f64>,
+    },
+    /// Structural lines from outside, UTF-8 JSON.
+    Annotation(&'a [u8]),
+    /// Everything must be recomputed (promotion, dormancy).
+    All,
+}
+
+/// A fold for one subject.
+pub trait Model: Send {
+    /// Family of its artifacts.
+    fn family(&self) -> &'static str;
+    /// Named, versioned definitions, such as `gex/naive-oi@1`.
+    fn profile(&self) -> &'static str;
+    /// How long it lives.
+    fn scope(&self) -> Scope;
+    /// Shortest time between two bodies, ns. Bodies come out at multiples of it.
+    fn cadence_ns(&self) -> i64;
+    /// Takes a change; returns whether a body has become due.
+    fn apply(&mut self, change: &Change<'_>, market: &Market<'_>) -> bool;
+    /// The canonical body of the moment, or `None` when there is nothing to
+    /// say yet. Called at timers and at promotion.
+    fn emit(&mut self, market: &Market<'_>) -> Option<Vec<u8>>;
+    /// Appends its own state (not the book) as canonical bytes.
+    fn save(&self, out: &mut Vec<u8>);
+    /// Takes a saved state; `market` is the restored book.
+    ///
+    /// # Errors
+    /// When the bytes are not a state of this model.
+    fn restore(&mut self, bytes: &[u8], market: &Market<'_>) -> Result<(), RestoreError>;
+}
+
+/// Prices as keys of bodies: shortest decimal, `6540`, `297.5`.
+#[must_use]
+pub fn price_key(price: Price) -> String {
+    price.to_string()
+}
+
+/// A number that may go into a body: finite, else absent.
+#[must_use]
+pub fn finite(value: f64) -> Option<f64> {
+    value.is_finite().then_some(value)
+}
+
+/// The next multiple of `cadence_ns` strictly after `now`.
+#[must_use]
+pub fn next_tick(now: RecvTime, cadence_ns: i64) -> RecvTime {
+    let cadence = cadence_ns.max(1);
+    RecvTime((now.0.div_euclid(cadence) + 1).saturating_mul(cadence))
+}

@@ -1,0 +1,97 @@
+//! What a partition left out, by reason. Nothing is dropped in silence.
+
+use orrery_replay::canonical::{Decoder, Encoder};
+use orrery_replay::fold::RestoreError;
+use serde::Serialize;
+
+/// Counts since the partition began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize)]
+pub struct Counters {
+    /// Quotes for contracts that no living epoch has.
+    pub geometry_miss_quotes: u64,
+    /// Trades for such contracts.
+    pub geometry_miss_trades: u64,
+    /// Bars for such contracts.
+    pub geometry_miss_bars: u64,
+    /// Ticks that were older than what was known of their contract.
+    pub late_ticks: u64,
+    /// Observations of the spot that were older than the one before.
+    pub late_spots: u64,
+    /// Chain snapshots that were kept out, all reasons together.
+    pub damaged_chains: u64,
+    /// Of these: rows missing, unreadable, or none of them known.
+    pub damaged_unreadable: u64,
+    /// Of these: a fraction of the former contracts.
+    pub damaged_shrunk: u64,
+    /// Of these: all gammas gone with open interest intact.
+    pub damaged_gammas: u64,
+    /// Rows of chains whose contract is unknown here.
+    pub unknown_rows: u64,
+    /// Rows that repeated a contract of the same chain.
+    pub duplicate_rows: u64,
+    /// Stretches in which a feed was away.
+    pub gaps: u64,
+    /// Corrections of earlier events, which no model takes yet.
+    pub corrections: u64,
+}
+
+impl Counters {
+    /// Ticks for contracts that no living epoch has.
+    #[must_use]
+    pub const fn geometry_miss(&self) -> u64 {
+        self.geometry_miss_quotes + self.geometry_miss_trades + self.geometry_miss_bars
+    }
+
+    pub(super) fn save(&self, e: &mut Encoder<'_>) {
+        let Counters {
+            geometry_miss_quotes,
+            geometry_miss_trades,
+            geometry_miss_bars,
+            late_ticks,
+            late_spots,
+            damaged_chains,
+            damaged_unreadable,
+            damaged_shrunk,
+            damaged_gammas,
+            unknown_rows,
+            duplicate_rows,
+            gaps,
+            corrections,
+        } = *self;
+        for count in [
+            geometry_miss_quotes,
+            geometry_miss_trades,
+            geometry_miss_bars,
+            late_ticks,
+            late_spots,
+            damaged_chains,
+            damaged_unreadable,
+            damaged_shrunk,
+            damaged_gammas,
+            unknown_rows,
+            duplicate_rows,
+            gaps,
+            corrections,
+        ] {
+            e.u64(count);
+        }
+    }
+
+    pub(super) fn restore(d: &mut Decoder<'_>) -> Result<Counters, RestoreError> {
+        Ok(Counters {
+            geometry_miss_quotes: d.u64()?,
+            geometry_miss_trades: d.u64()?,
+            geometry_miss_bars: d.u64()?,
+            late_ticks: d.u64()?,
+            late_spots: d.u64()?,
+            damaged_chains: d.u64()?,
+            damaged_unreadable: d.u64()?,
+            damaged_shrunk: d.u64()?,
+            damaged_gammas: d.u64()?,
+            unknown_rows: d.u64()?,
+            duplicate_rows: d.u64()?,
+            gaps: d.u64()?,
+            corrections: d.u64()?,
+        })
+    }
+}

@@ -1,0 +1,89 @@
+//! Collecting bodies: of models that are due, or of everybody at a promotion.
+
+use bytes::Bytes;
+use orrery_journal::units::RecvTime;
+use orrery_replay::fold::{EpochId, Outbox, Output};
+
+use super::{Partition, status};
+use crate::views::{Bodies, View};
+
+impl Partition {
+    /// Bodies of everything that is due at this moment.
+    pub(super) fn emit_due(&mut self, due: RecvTime, out: &mut Outbox) {
+        self.emit(|at| at.is_some_and(|at| at <= due), false, out);
+    }
+
+    /// Bodies of all models, views and the epoch itself.
+    pub(super) fn emit_all(&mut self, out: &mut Outbox) {
+        self.emit(|_| true, true, out);
+    }
+
+    /// Order: partition models, epoch models, views, the epoch.
+    fn emit(&mut self, is_due: impl Fn(Option<RecvTime>) -> bool, all: bool, out: &mut Outbox) {
+        let (own, book, id) = match &mut self.active {
+            Some(active) => {
+                let book = active.epoch.live.book();
+                (active.models.as_mut_slice(), Some(book), Some(active.epoch.record.id))
+            }
+            None => (Default::default(), None, None),
+        };
+        let market = self.here.market(book);
+        let mut press = Press { epoch: id, out, changed: Vec::new() };
+        for timed in self.models.iter_mut().chain(own) {
+            if is_due(timed.due) {
+                timed.due = None;
+                if let Some(body) = timed.model.emit(&market) {
+                    let (family, profile) = (timed.model.family(), timed.model.profile());
+                    press.print(family, profile, body, &self.views, &mut self.bodies);
+                }
+            }
+        }
+        for view in &self.views {
+            let stale = |family| press.changed.contains(family);
+            if (all || view.inputs().iter().any(stale))
+                && let Some(body) = view.derive(&self.here.symbol, &self.bodies)
+            {
+                press.push(view.family(), view.profile(), body.into());
+            }
+        }
+        if is_due(self.status_due) {
+            self.status_due = None;
+            if let Some(body) = status::body(self) {
+                Press { epoch: id, out, changed: Vec::new() }.push(
+                    status::FAMILY,
+                    status::PROFILE,
+                    body.into(),
+                );
+            }
+        }
+    }
+}
+
+struct Press<'a> {
+    epoch: Option<EpochId>,
+    out: &'a mut Outbox,
+    changed: Vec<&'static str>,
+}
+
+impl Press<'_> {
+    /// Puts a model's body out and keeps it where a view reads it.
+    fn print(
+        &mut self,
+        family: &'static str,
+        profile: &'static str,
+        body: Vec<u8>,
+        views: &[Box<dyn View>],
+        bodies: &mut Bodies,
+    ) {
+        let body = Bytes::from(body);
+        if views.iter().any(|v| v.inputs().contains(&family)) && bodies.get(family) != Some(&body) {
+            bodies.insert(family, body.clone());
+            self.changed.push(family);
+        }
+        self.push(family, profile, body);
+    }
+
+    fn push(&mut self, family: &'static str, profile: &'static str, body: Bytes) {
+        self.out.outputs.push(Output { family, profile, epoch: self.epoch, body });
+    }
+}

@@ -1,0 +1,183 @@
+//! What each instrument of the journal is to this partition, looked up by its
+//! dense id without hashing.
+
+use std::collections::BTreeMap;
+
+use orrery_journal::units::InstrumentId;
+use orrery_replay::canonical::{Decoder, Encoder};
+use orrery_replay::fold::RestoreError;
+
+use crate::market::book::{Slot, Topology};
+use crate::market::ticker;
+use crate::models::parameters::Proxy;
+
+/// What an instrument is to a partition.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub(super) enum Role {
+    /// Its definition was not seen.
+    #[default]
+    Unknown,
+    /// Nothing of ours.
+    Other,
+    /// An option on the underlying.
+    Contract,
+    /// The underlying itself.
+    Underlying,
+    /// Stands in for the underlying's volume, at prices times this.
+    Proxy(f64),
+}
+
+/// Slots of a contract in the living epochs.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub(super) struct Slots {
+    pub(super) active: Option<Slot>,
+    pub(super) warming: Option<Slot>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Entry {
+    role: Role,
+    slots: Slots,
+}
+
+/// Ids of one page; a partition sees a part of the journal's ids, mostly in runs.
+const PAGE: usize = 256;
+
+#[derive(Clone, Debug)]
+pub(super) struct Instruments {
+    symbol: Box<str>,
+    proxies: BTreeMap<Box<str>, f64>,
+    tickers: BTreeMap<InstrumentId, Box<str>>,
+    pages: Vec<Option<Box<[Entry; PAGE]>>>,
+}
+
+fn place(id: InstrumentId) -> (usize, usize) {
+    let id = id.0 as usize;
+    (id / PAGE, id % PAGE)
+}
+
+impl Instruments {
+    pub(super) fn new(symbol: &str, proxies: &BTreeMap<String, Proxy>) -> Instruments {
+        let ours = |(ticker, proxy): (&String, &Proxy)| {
+            (proxy.symbol == symbol).then(|| (ticker.as_str().into(), proxy.multiplier))
+        };
+        Instruments {
+            symbol: symbol.into(),
+            proxies: proxies.iter().filter_map(ours).collect(),
+            tickers: BTreeMap::new(),
+            pages: Vec::new(),
+        }
+    }
+
+    /// Learns an instrument; a second definition of an id changes nothing.
+    pub(super) fn define(&mut self, id: InstrumentId, ticker: &str) {
+        if id == InstrumentId::NONE || self.role(id) != Role::Unknown {
+            return;
+        }
+        let role = self.role_of(ticker);
+        self.entry(id).role = role;
+        self.tickers.insert(id, ticker.into());
+    }
+
+    fn role_of(&self, name: &str) -> Role {
+        if ticker::parse_option(name).is_some() {
+            let ours = *ticker::symbol_of(name) == *self.symbol;
+            return if ours { Role::Contract } else { Role::Other };
+        }
+        if *ticker::symbol_of(name) == *self.symbol {
+            return Role::Underlying;
+        }
+        self.proxies.get(name).map_or(Role::Other, |by| Role::Proxy(*by))
+    }
+
+    pub(super) fn role(&self, id: InstrumentId) -> Role {
+        self.get(id).map_or(Role::Unknown, |e| e.role)
+    }
+
+    pub(super) fn slots(&self, id: InstrumentId) -> Slots {
+        self.get(id).map_or(Slots::default(), |e| e.slots)
+    }
+
+    /// The ticker of an option on the underlying.
+    pub(super) fn contract(&self, id: InstrumentId) -> Option<&str> {
+        (self.role(id) == Role::Contract).then(|| self.tickers.get(&id).map(|t| &**t))?
+    }
+
+    fn get(&self, id: InstrumentId) -> Option<&Entry> {
+        let (page, at) = place(id);
+        self.pages.get(page)?.as_ref()?.get(at)
+    }
+
+    fn entry(&mut self, id: InstrumentId) -> &mut Entry {
+        let (page, at) = place(id);
+        if self.pages.len() <= page {
+            self.pages.resize_with(page + 1, || None);
+        }
+        let page = self.pages[page].get_or_insert_with(|| Box::new([Entry::default(); PAGE]));
+        &mut page[at]
+    }
+
+    /// Writes the slots of the living topologies.
+    pub(super) fn assign(&mut self, active: Option<&Topology>, warming: Option<&Topology>) {
+        for entry in self.pages.iter_mut().flatten().flat_map(|page| page.iter_mut()) {
+            entry.slots = Slots::default();
+        }
+        for (slot, contract) in active.iter().flat_map(|t| t.contracts.iter().enumerate()) {
+            self.entry(contract.instrument).slots.active = Some(slot);
+        }
+        for (slot, contract) in warming.iter().flat_map(|t| t.contracts.iter().enumerate()) {
+            self.entry(contract.instrument).slots.warming = Some(slot);
+        }
+    }
+
+    /// Appends what was learnt; roles and slots follow from it.
+    pub(super) fn save(&self, e: &mut Encoder<'_>) {
+        e.count(self.tickers.len());
+        for (id, ticker) in &self.tickers {
+            e.u32(id.0);
+            e.text(ticker);
+        }
+    }
+
+    pub(super) fn restore(&self, d: &mut Decoder<'_>) -> Result<Instruments, RestoreError> {
+        let mut fresh = Instruments {
+            symbol: self.symbol.clone(),
+            proxies: self.proxies.clone(),
+            tickers: BTreeMap::new(),
+            pages: Vec::new(),
+        };
+        for _ in 0..d.count()? {
+            let id = InstrumentId(d.u32()?);
+            fresh.define(id, d.text()?);
+        }
+        Ok(fresh)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::parameters::Parameters;
+
+    #[test]
+    fn roles_follow_tickers() {
+        let mut spx = Instruments::new("SPX", &Parameters::default().proxies);
+        for (id, name, role) in [
+            (1, "I:SPX", Role::Underlying),
+            (2, "SPX", Role::Underlying),
+            (3, "O:SPXW251219C06000000", Role::Contract),
+            (4, "SPY", Role::Proxy(10.0)),
+            (5, "O:SPY251219C00600000", Role::Other),
+            (6, "QQQ", Role::Other),
+            (u32::MAX, "O:SPX251219C06000000", Role::Contract),
+        ] {
+            spx.define(InstrumentId(id), name);
+            assert_eq!(spx.role(InstrumentId(id)), role, "{name}");
+        }
+        assert_eq!(spx.role(InstrumentId(7)), Role::Unknown);
+        assert_eq!(spx.contract(InstrumentId(3)), Some("O:SPXW251219C06000000"));
+        assert_eq!(spx.contract(InstrumentId(4)), None);
+        spx.define(InstrumentId::NONE, "SPY");
+        assert_eq!(spx.role(InstrumentId::NONE), Role::Unknown);
+    }
+}

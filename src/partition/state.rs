@@ -1,0 +1,153 @@
+//! The whole state of a partition as canonical bytes, and back.
+//!
+//! What follows from the rest (slots of instruments, counts of quotes, bounds of
+//! the day) is not saved but found again.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use orrery_journal::units::RecvTime;
+use orrery_replay::canonical::{Decoder, Encoder};
+use orrery_replay::fold::RestoreError;
+
+use super::chain::Baseline;
+use super::living::{Living, Timed, timed};
+use super::{Counters, Partition};
+use crate::market::epoch::{
+    Active, Epoch, History, Warming, restore_record, restore_topology, save_record, save_topology,
+};
+use crate::market::live_book::LiveBook;
+use crate::models::Scope;
+use crate::views::Bodies;
+
+const VERSION: u32 = 1;
+
+pub(super) fn save(partition: &Partition, out: &mut Vec<u8>) {
+    let mut encoder = Encoder::new(out);
+    let e = &mut encoder;
+    e.u32(VERSION);
+    e.address(partition.parameters.hash());
+    e.text(&partition.here.symbol);
+    partition.here.save(e);
+    partition.instruments.save(e);
+    partition.history.save(e);
+    partition.counters.save(e);
+    e.option(partition.baseline, |e, b| b.save(e));
+    e.u32(partition.suspects);
+    e.option(partition.silence_due, Encoder::recv);
+    e.option(partition.status_due, Encoder::recv);
+    e.option(partition.active.as_ref(), save_living);
+    e.option(partition.warming.as_ref(), |e, warming| {
+        save_living(e, warming);
+        e.recv(warming.epoch.state.deadline);
+    });
+    save_models(&partition.models, e);
+    e.count(partition.bodies.len());
+    for (family, body) in &partition.bodies {
+        e.text(family);
+        e.bytes(body);
+    }
+}
+
+/// A partition like `like` with the saved state.
+pub(super) fn restore(like: &Partition, bytes: &[u8]) -> Result<Partition, RestoreError> {
+    let mut decoder = Decoder::new(bytes);
+    let d = &mut decoder;
+    let version = d.u32()?;
+    if version != VERSION {
+        return Err(RestoreError(format!("partition state version {version}, not {VERSION}")));
+    }
+    if d.address()? != like.parameters.hash() {
+        return Err(RestoreError("it was saved under other parameters".to_owned()));
+    }
+    let symbol = d.text()?;
+    if symbol != like.symbol() {
+        return Err(RestoreError(format!("it belongs to {symbol}, not {}", like.symbol())));
+    }
+    let mut fresh =
+        Partition::with_makers(like.symbol(), Arc::clone(&like.parameters), like.makers);
+    fresh.here = like.here.restore(d)?;
+    fresh.instruments = like.instruments.restore(d)?;
+    fresh.history = History::restore(d)?;
+    fresh.counters = Counters::restore(d)?;
+    fresh.baseline = d.option(Baseline::restore)?;
+    fresh.suspects = d.u32()?;
+    fresh.silence_due = d.option(Decoder::recv)?;
+    fresh.status_due = d.option(Decoder::recv)?;
+    fresh.active = d.option(|d| restore_living(&fresh, d, |_| Ok(Active)))?;
+    fresh.warming =
+        d.option(|d| restore_living(&fresh, d, |d| Ok(Warming { deadline: d.recv()? })))?;
+    fresh.assign_slots();
+    let book = fresh.active.as_ref().map(|a| a.epoch.live.book());
+    restore_models(&mut fresh.models, d, |model, bytes| {
+        model.model.restore(bytes, &fresh.here.market(book))
+    })?;
+    fresh.bodies = restore_bodies(&fresh, d)?;
+    d.end()?;
+    Ok(fresh)
+}
+
+fn save_living<S>(e: &mut Encoder<'_>, living: &Living<S>) {
+    save_record(&living.epoch.record, e);
+    save_topology(&living.epoch.live.book().topology, e);
+    living.epoch.live.save(e);
+    save_models(&living.models, e);
+}
+
+fn restore_living<S>(
+    partition: &Partition,
+    d: &mut Decoder<'_>,
+    state: impl FnOnce(&mut Decoder<'_>) -> Result<S, RestoreError>,
+) -> Result<Living<S>, RestoreError> {
+    let record = restore_record(d)?;
+    let topology = Arc::new(restore_topology(d)?);
+    let live = LiveBook::restore(topology, d)?;
+    let made = (partition.makers.epoch)(partition.symbol(), &partition.parameters);
+    let mut models = timed(made, Scope::Epoch);
+    restore_models(&mut models, d, |model, bytes| {
+        model.model.restore(bytes, &partition.here.market(Some(live.book())))
+    })?;
+    Ok(Living { epoch: Epoch { record, live, state: state(d)? }, models })
+}
+
+fn save_models(models: &[Timed], e: &mut Encoder<'_>) {
+    e.count(models.len());
+    for timed in models {
+        e.text(timed.model.family());
+        e.text(timed.model.profile());
+        e.option(timed.due, Encoder::recv);
+        e.nested(|out| timed.model.save(out));
+    }
+}
+
+fn restore_models(
+    models: &mut [Timed],
+    d: &mut Decoder<'_>,
+    restore: impl Fn(&mut Timed, &[u8]) -> Result<(), RestoreError>,
+) -> Result<(), RestoreError> {
+    let count = d.count()?;
+    if count != models.len() {
+        return Err(RestoreError(format!("{count} models where {} belong", models.len())));
+    }
+    for timed in models {
+        let (family, profile) = (d.text()?, d.text()?);
+        if (family, profile) != (timed.model.family(), timed.model.profile()) {
+            return Err(RestoreError(format!("{profile} where {} belongs", timed.model.profile())));
+        }
+        let due: Option<RecvTime> = d.option(Decoder::recv)?;
+        restore(timed, d.bytes()?).map_err(|e| RestoreError(format!("{family}: {}", e.0)))?;
+        timed.due = due;
+    }
+    Ok(())
+}
+
+fn restore_bodies(partition: &Partition, d: &mut Decoder<'_>) -> Result<Bodies, RestoreError> {
+    let mut bodies = Bodies::new();
+    for _ in 0..d.count()? {
+        let family = d.text()?;
+        let known = partition.views.iter().flat_map(|v| v.inputs()).find(|f| **f == family);
+        let known = known.ok_or_else(|| RestoreError(format!("no view reads {family}")))?;
+        bodies.insert(*known, Bytes::copy_from_slice(d.bytes()?));
+    }
+    Ok(bodies)
+}

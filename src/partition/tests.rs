@@ -1,0 +1,6 @@
+//! Stories of one partition, driven the way the engine drives it.
+
+mod harness;
+mod life;
+mod property;
+mod routing;

@@ -1,0 +1,212 @@
+//! `context`: where the price stands in the profile, with the sign of gamma.
+//!
+//! Joins `gravity`, `gex` and `spot`. Definitions (profile
+//! `context/nearest-node@1`), all distances as fractions of the spot, rounded
+//! to six decimals:
+//! - `nearest_volume_node`: the volume node with the smallest distance to the
+//!   spot, the lower one on a tie; `nearest_volume_node_dist` is
+//!   (spot - node) / spot, positive when the price stands above the node.
+//! - `volume_well_proximity`: distance to the nearest bin of a volume well.
+//! - `in_crevasse`: whether a crevasse spans the spot, its ends included.
+//! - `gamma_alignment`: `positive` at or above the nearest flip, `negative`
+//!   below it, `null` without one.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Bodies, View};
+
+/// The view.
+#[derive(Clone, Copy, Debug)]
+pub struct Context;
+
+impl View for Context {
+    fn family(&self) -> &'static str {
+        "context"
+    }
+
+    fn profile(&self) -> &'static str {
+        "context/nearest-node@1"
+    }
+
+    fn inputs(&self) -> &'static [&'static str] {
+        &["gravity", "gex", "spot"]
+    }
+
+    fn derive(&self, symbol: &str, bodies: &Bodies) -> Option<Vec<u8>> {
+        context(
+            symbol,
+            bodies.get("gravity")?,
+            bodies.get("gex").map(|b| &b[..]),
+            bodies.get("spot").map(|b| &b[..]),
+        )
+    }
+}
+
+#[derive(Deserialize)]
+struct Gravity {
+    profile: Profile,
+    structures: Structures,
+    meta: Meta,
+}
+
+#[derive(Deserialize)]
+struct Profile {
+    step: f64,
+}
+
+#[derive(Deserialize)]
+struct Structures {
+    volume_nodes: Vec<f64>,
+    volume_wells: Vec<(f64, f64)>,
+    crevasses: Vec<(f64, f64)>,
+    market_memory_strength: f64,
+}
+
+#[derive(Deserialize)]
+struct Meta {
+    spot: Option<f64>,
+}
+
+#[derive(Deserialize)]
+struct Gex {
+    levels: Levels,
+}
+
+#[derive(Deserialize)]
+struct Levels {
+    flip: Flip,
+}
+
+#[derive(Deserialize)]
+struct Flip {
+    nearest: Option<f64>,
+}
+
+#[derive(Deserialize)]
+struct SpotBody {
+    value: f64,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    symbol: &'a str,
+    spot: f64,
+    nearest_volume_node: Option<f64>,
+    nearest_volume_node_dist: Option<f64>,
+    volume_well_proximity: Option<f64>,
+    in_crevasse: bool,
+    market_memory_strength: f64,
+    gamma_alignment: Option<&'static str>,
+}
+
+/// The context of a symbol from the newest bodies of its models.
+///
+/// The spot is that of the `spot` body, else the one that `gravity` had seen.
+/// Returns `None` without any spot, or when a body is not what its family
+/// promises.
+#[must_use]
+pub fn context(
+    symbol: &str,
+    gravity: &[u8],
+    gex: Option<&[u8]>,
+    spot: Option<&[u8]>,
+) -> Option<Vec<u8>> {
+    let gravity: Gravity = serde_json::from_slice(gravity).ok()?;
+    let spot = spot
+        .and_then(|body| serde_json::from_slice::<SpotBody>(body).ok())
+        .map(|body| body.value)
+        .or(gravity.meta.spot)
+        .filter(|value| value.is_finite() && *value > 0.0)?;
+    let flip = gex
+        .and_then(|body| serde_json::from_slice::<Gex>(body).ok())
+        .and_then(|body| body.levels.flip.nearest);
+    let structures = &gravity.structures;
+    let node = nearest(structures.volume_nodes.iter().copied(), spot);
+    let well = nearest(
+        structures.volume_wells.iter().map(|w| nearest_bin(*w, gravity.profile.step, spot)),
+        spot,
+    );
+    let body = Body {
+        symbol,
+        spot,
+        nearest_volume_node: node,
+        nearest_volume_node_dist: node.map(|node| six_decimals((spot - node) / spot)),
+        volume_well_proximity: well.map(|well| six_decimals((spot - well).abs() / spot)),
+        in_crevasse: structures.crevasses.iter().any(|(a, b)| *a <= spot && spot <= *b),
+        market_memory_strength: structures.market_memory_strength,
+        gamma_alignment: flip.map(|flip| if spot >= flip { "positive" } else { "negative" }),
+    };
+    serde_json::to_vec(&body).ok()
+}
+
+/// The price with the smallest distance to the spot; the first on a tie.
+fn nearest(prices: impl Iterator<Item = f64>, spot: f64) -> Option<f64> {
+    prices.min_by(|a, b| (a - spot).abs().total_cmp(&(b - spot).abs()))
+}
+
+/// The bin of a well that is nearest to the spot: wells are published as
+/// joined pairs, but every bin between the ends is a well.
+fn nearest_bin((start, end): (f64, f64), step: f64, spot: f64) -> f64 {
+    if step > 0.0 && start < spot && spot < end {
+        (start + ((spot - start) / step).round() * step).min(end)
+    } else if spot <= start {
+        start
+    } else {
+        end
+    }
+}
+
+fn six_decimals(value: f64) -> f64 {
+    (value * 1e6).round_ties_even() / 1e6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GRAVITY: &str = r#"{"profile":{"min":6500.0,"step":1.0,"bins":[100,500,1000,50,0,10,10,800,900,30]},
+        "structures":{"volume_nodes":[6502.0,6507.0,6508.0],"volume_wells":[[6505.0,6506.0]],
+        "crevasses":[[6504.0,6506.0]],"market_memory_strength":0.74},"meta":{"spot":6505.5}}"#;
+
+    fn derived(gex: Option<&str>, spot: Option<&str>) -> serde_json::Value {
+        let body =
+            context("SPX", GRAVITY.as_bytes(), gex.map(str::as_bytes), spot.map(str::as_bytes))
+                .expect("a context");
+        serde_json::from_slice(&body).expect("JSON")
+    }
+
+    #[test]
+    fn the_golden_example_of_the_contract() {
+        let body = derived(None, None);
+        assert_eq!(body["nearest_volume_node"], 6507.0);
+        assert_eq!(body["nearest_volume_node_dist"], -0.000231);
+        assert_eq!(body["volume_well_proximity"], 7.7e-5);
+        assert_eq!(body["in_crevasse"], true);
+        assert_eq!(body["market_memory_strength"], 0.74);
+        assert!(body["gamma_alignment"].is_null());
+    }
+
+    #[test]
+    fn gamma_is_aligned_by_the_side_of_the_flip() {
+        let gex = r#"{"levels":{"flip":{"nearest":6505.5}}}"#;
+        assert_eq!(derived(Some(gex), None)["gamma_alignment"], "positive");
+        let below = r#"{"value":6505.25}"#;
+        assert_eq!(derived(Some(gex), Some(below))["gamma_alignment"], "negative");
+        let none = r#"{"levels":{"flip":{"nearest":null}}}"#;
+        assert!(derived(Some(none), None)["gamma_alignment"].is_null());
+    }
+
+    #[test]
+    fn inside_a_long_well_every_bin_is_near() {
+        assert_eq!(nearest_bin((6500.0, 6520.0), 1.0, 6510.25), 6510.0);
+        assert_eq!(nearest_bin((6500.0, 6520.0), 1.0, 6499.0), 6500.0);
+        assert_eq!(nearest_bin((6500.0, 6520.0), 1.0, 6521.0), 6520.0);
+    }
+
+    #[test]
+    fn without_a_spot_or_with_a_foreign_body_there_is_none() {
+        let body = GRAVITY.replace("6505.5", "null");
+        assert_eq!(context("SPX", body.as_bytes(), None, None), None);
+        assert_eq!(context("SPX", b"{}", None, None), None);
+    }
+}

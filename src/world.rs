@@ -1,0 +1,86 @@
+//! All partitions of the market: which exist, and what they are made of.
+
+use std::sync::Arc;
+
+use orrery_journal::units::Address;
+use orrery_replay::fold::{Fold, World};
+
+use crate::market::ticker;
+use crate::models::parameters::{ParameterError, Parameters};
+use crate::partition::{Makers, Partition};
+
+/// The world that the engine folds: one partition per underlying.
+#[derive(Clone, Debug)]
+pub struct MarketWorld {
+    parameters: Arc<Parameters>,
+    configuration: Address,
+    makers: Makers,
+}
+
+impl MarketWorld {
+    /// A world with all models and views.
+    ///
+    /// # Errors
+    /// When a parameter cannot be used.
+    pub fn new(parameters: Parameters) -> Result<MarketWorld, ParameterError> {
+        parameters.check()?;
+        let configuration = parameters.hash();
+        Ok(MarketWorld {
+            parameters: Arc::new(parameters),
+            configuration,
+            makers: Makers::default(),
+        })
+    }
+
+    /// The same with a choice of models and views.
+    #[must_use]
+    pub fn with_makers(self, makers: Makers) -> MarketWorld {
+        MarketWorld { makers, ..self }
+    }
+
+    /// All parameters.
+    #[must_use]
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+}
+
+impl World for MarketWorld {
+    fn configuration(&self) -> Address {
+        self.configuration
+    }
+
+    fn partitions(&self, ticker: &str) -> Vec<Box<str>> {
+        let mut partitions = vec![ticker::symbol_of(ticker)];
+        if let Some(proxy) = self.parameters.proxies.get(ticker) {
+            let symbol: Box<str> = proxy.symbol.as_str().into();
+            if !partitions.contains(&symbol) {
+                partitions.push(symbol);
+            }
+        }
+        partitions
+    }
+
+    fn fold(&self, partition: &str) -> Box<dyn Fold> {
+        Box::new(Partition::with_makers(partition, Arc::clone(&self.parameters), self.makers))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tickers_go_to_their_partition_and_proxies_to_both() {
+        let world = MarketWorld::new(Parameters::default()).expect("defaults are fine");
+        let of = |ticker: &str| world.partitions(ticker).join(" ");
+        assert_eq!(of("O:SPXW251219C06000000"), "SPX");
+        assert_eq!(of("I:SPX"), "SPX");
+        assert_eq!(of("SPY"), "SPY SPX");
+        assert_eq!(of("O:SPY251219C00600000"), "SPY");
+        assert_eq!(world.configuration(), Parameters::default().hash());
+        let mut wrong = Parameters::default();
+        wrong.epochs.damage_patience = 0;
+        assert!(MarketWorld::new(wrong).is_err());
+    }
+}
