@@ -5,6 +5,8 @@
 //! the order in which a tick walks through them: feeds, (journal), partition
 //! with market, models and views, (replay), shelf, projector, gateway, control.
 
+pub mod feeds;
+pub mod import;
 pub mod market;
 pub mod models;
 pub mod partition;
