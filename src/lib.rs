@@ -10,5 +10,7 @@ pub mod import;
 pub mod market;
 pub mod models;
 pub mod partition;
+pub mod projector;
+pub mod shelf;
 pub mod views;
 pub mod world;

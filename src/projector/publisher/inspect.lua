@@ -1,0 +1,23 @@
+-- What a bus holds: cheap whatever the sizes, so it can be asked every second.
+--
+-- KEYS  meta keys, then document keys
+-- ARGV  how many of them are meta keys
+-- Returns for each meta key "version|paired|lineage|content" (empty if there is
+-- none), for each document its length ("-1" if there is none).
+
+local metas, out = tonumber(ARGV[1]), {}
+for i, key in ipairs(KEYS) do
+  local held = redis.call('TYPE', key)['ok']
+  if i <= metas then
+    out[i] = ''
+    if held == 'hash' then
+      local f = redis.call('HMGET', key, 'version', 'paired', 'lineage', 'content')
+      out[i] = table.concat({ f[1] or '', f[2] or '', f[3] or '', f[4] or '' }, '|')
+    end
+  elseif held == 'string' then
+    out[i] = tostring(redis.call('STRLEN', key))
+  else
+    out[i] = '-1'
+  end
+end
+return out

@@ -1,0 +1,318 @@
+//! From an artifact to the documents that clients read, without any I/O.
+//!
+//! Bodies come from the models and are carried through as they are; what is
+//! added here is what delivery knows: `ts`, `version`, `epoch`,
+//! `artifact_version`. Moments come from the header, never from a clock, so the
+//! same artifact gives the same documents, live or replayed.
+//!
+//! What clients compare is `ts`, so it must change whenever content does: a
+//! stamp that would not lie after the one before it is moved one microsecond on.
+
+mod gravity;
+pub(super) mod heatmap;
+mod model;
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use orrery_journal::units::RecvTime;
+use orrery_replay::artifact::{Artifact, Header};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::registry::{Bus, KeyError, Name, RegisteredKey};
+
+/// Everything that one version puts into Redis.
+#[derive(Clone, Debug, Default)]
+pub struct Rendering {
+    /// What is stored, in this order.
+    pub puts: Vec<Put>,
+    /// What is told once everything is stored, in this order.
+    pub publishes: Vec<Publish>,
+    /// Microseconds since the epoch that stand in the documents as `ts`.
+    pub stamp_us: i64,
+}
+
+/// One write.
+#[derive(Clone, Debug)]
+pub struct Put {
+    /// Where; its entry says kind, bus and lifetime.
+    pub key: RegisteredKey,
+    /// What.
+    pub value: Bytes,
+    /// How.
+    pub write: Write,
+}
+
+/// How a value is written.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Write {
+    /// In place of what is there.
+    Replace,
+    /// As a member of a trail; members below `trim_below` go.
+    Trail {
+        /// Epoch seconds.
+        score: f64,
+        /// Epoch seconds; exclusive.
+        trim_below: f64,
+    },
+    /// As the newest entry of a capped log, in its field `payload`.
+    Append,
+}
+
+/// One announcement.
+#[derive(Clone, Debug)]
+pub struct Publish {
+    /// Where.
+    pub channel: RegisteredKey,
+    /// What.
+    pub payload: Bytes,
+}
+
+/// What readers already have of the same family, as far as it is known.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Held<'a> {
+    /// Version and stamp of the last delivery.
+    pub last: Option<(u64, i64)>,
+    /// Heatmap: the body that readers hold for certain. Without it every tile
+    /// counts as changed.
+    pub tiles: Option<&'a [u8]>,
+    /// Heatmap: keys of tiles that some reader may hold besides.
+    pub ghosts: Option<&'a BTreeSet<String>>,
+    /// Context: version of the gravity artifact that stands beside it.
+    pub gravity: Option<u64>,
+}
+
+/// An artifact that cannot be delivered.
+#[derive(Debug, thiserror::Error)]
+pub enum RenderError {
+    /// The body is not what the family promises.
+    #[error("body of {symbol}/{family} v{version} is not as agreed")]
+    Body {
+        /// Partition.
+        symbol: Box<str>,
+        /// Family.
+        family: Box<str>,
+        /// Version.
+        version: u64,
+        /// What was found.
+        source: serde_json::Error,
+    },
+    /// A key cannot be formed.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// A value is larger than its entry allows; nothing of the version is sent.
+    #[error("{key} would hold {len} bytes; its limit is {max}")]
+    Oversized {
+        /// Key or channel.
+        key: Box<str>,
+        /// Bytes.
+        len: usize,
+        /// Limit of its entry.
+        max: u32,
+    },
+}
+
+/// Family of the record that says which epoch is active; made by the projector.
+pub const EPOCH_FAMILY: &str = "epoch";
+
+/// The documents and announcements of an artifact.
+///
+/// # Errors
+/// See [`RenderError`].
+pub fn documents(artifact: &Artifact, held: &Held<'_>) -> Result<Rendering, RenderError> {
+    let header = &artifact.header;
+    let mut page =
+        Page { artifact, stamp_us: stamp(header, held.last), rendering: Rendering::default() };
+    match &*header.family {
+        "gravity" => gravity::artifact(&mut page)?,
+        "context" => gravity::context(&mut page, held.gravity)?,
+        "spot" => model::spot(&mut page)?,
+        "gex" => model::gex(&mut page)?,
+        "heatmap" => heatmap::render(&mut page, held)?,
+        EPOCH_FAMILY => model::epoch(&mut page)?,
+        // A family without names of its own still has its whole artifact.
+        _ => {}
+    }
+    page.whole_artifact()?;
+    page.announce_keys()?;
+    page.rendering.stamp_us = page.stamp_us;
+    Ok(page.rendering)
+}
+
+/// Microseconds of `created_at`, moved on where the last delivery stands at or
+/// behind the same second with the same or a later stamp.
+fn stamp(header: &Header, last: Option<(u64, i64)>) -> i64 {
+    let made = header.created_at.0.div_euclid(1000);
+    match last {
+        Some((version, stamp)) if version == header.version => stamp,
+        // A stamp far ahead is another journal's; it is not followed.
+        Some((_, stamp)) if stamp >= made && stamp - made < 1_000_000 => stamp + 1,
+        _ => made,
+    }
+}
+
+/// Where the documents of one artifact come together.
+struct Page<'a> {
+    artifact: &'a Artifact,
+    stamp_us: i64,
+    rendering: Rendering,
+}
+
+impl<'a> Page<'a> {
+    fn header(&self) -> &'a Header {
+        &self.artifact.header
+    }
+
+    fn symbol(&self) -> &'a str {
+        &self.artifact.header.symbol
+    }
+
+    /// Reads the body as what the family promises.
+    fn body<T: serde::Deserialize<'a>>(&self) -> Result<T, RenderError> {
+        serde_json::from_slice(&self.artifact.body).map_err(|e| self.bad_body(e))
+    }
+
+    fn bad_body(&self, source: serde_json::Error) -> RenderError {
+        let Header { symbol, family, version, .. } = self.header();
+        RenderError::Body {
+            symbol: symbol.clone(),
+            family: family.clone(),
+            version: *version,
+            source,
+        }
+    }
+
+    /// `ts` as models carry it: float seconds.
+    fn ts(&self) -> f64 {
+        self.stamp_us as f64 / 1e6
+    }
+
+    /// The same as ISO 8601 with `+00:00`: whole seconds where it is one, else
+    /// microseconds.
+    fn iso(&self) -> String {
+        iso(self.stamp_us)
+    }
+
+    /// The epoch's id; the original's literal where there is none.
+    fn epoch(&self) -> String {
+        self.header().epoch.map_or_else(|| "current".to_owned(), |id| id.to_string())
+    }
+
+    fn artifact_version(&self) -> String {
+        artifact_version(self.header().version)
+    }
+
+    fn put(&mut self, name: Name, write: Write, value: &impl Serialize) -> Result<(), RenderError> {
+        let bytes = Bytes::from(serde_json::to_vec(value).map_err(|e| self.bad_body(e))?);
+        self.put_bytes(name, write, bytes)
+    }
+
+    fn put_bytes(&mut self, name: Name, write: Write, value: Bytes) -> Result<(), RenderError> {
+        let key = name.key_of(self.symbol(), &self.header().family)?;
+        fits(&key, value.len())?;
+        self.rendering.puts.push(Put { key, value, write });
+        Ok(())
+    }
+
+    fn publish(&mut self, name: Name, payload: &impl Serialize) -> Result<(), RenderError> {
+        let channel = name.key_of(self.symbol(), &self.header().family)?;
+        let payload = Bytes::from(serde_json::to_vec(payload).map_err(|e| self.bad_body(e))?);
+        fits(&channel, payload.len())?;
+        self.rendering.publishes.push(Publish { channel, payload });
+        Ok(())
+    }
+
+    /// Our own document: the header and the body as they are kept in `derived/`.
+    fn whole_artifact(&mut self) -> Result<(), RenderError> {
+        #[derive(Serialize)]
+        struct Whole<'a> {
+            header: HeaderDoc<'a>,
+            body: &'a RawValue,
+        }
+        let whole = Whole { header: HeaderDoc::of(self.header()), body: self.body()? };
+        self.put(Name::Artifact, Write::Replace, &whole)
+    }
+
+    /// Tells which keys are new, for readers that follow all families.
+    fn announce_keys(&mut self) -> Result<(), RenderError> {
+        #[derive(Serialize)]
+        struct Event<'a> {
+            symbol: &'a str,
+            family: &'a str,
+            version: u64,
+            seq: u64,
+            keys: Vec<(Bus, String)>,
+        }
+        let keys = self.rendering.puts.iter().filter(|put| put.write == Write::Replace);
+        let header = self.header();
+        let event = Event {
+            symbol: &header.symbol,
+            family: &header.family,
+            version: header.version,
+            seq: header.seq_last.0,
+            keys: keys.map(|put| (put.key.entry().bus, put.key.to_string())).collect(),
+        };
+        self.publish(Name::Events, &event)
+    }
+}
+
+fn fits(key: &RegisteredKey, len: usize) -> Result<(), RenderError> {
+    let max = key.entry().size_bytes_max;
+    if len > max as usize {
+        return Err(RenderError::Oversized { key: key.as_str().into(), len, max });
+    }
+    Ok(())
+}
+
+/// `v<N>`, as documents and events carry a version of gravity.
+#[must_use]
+pub fn artifact_version(version: u64) -> String {
+    format!("v{version}")
+}
+
+/// A header as JSON. Numbers that may exceed 2^53 do not occur before year 2100.
+#[derive(Serialize)]
+struct HeaderDoc<'a> {
+    symbol: &'a str,
+    family: &'a str,
+    version: u64,
+    epoch: Option<String>,
+    profile: &'a str,
+    configuration: String,
+    seq_first: u64,
+    seq_last: u64,
+    created_at: String,
+    content: String,
+    body_len: u64,
+    previous: String,
+}
+
+impl<'a> HeaderDoc<'a> {
+    fn of(header: &'a Header) -> HeaderDoc<'a> {
+        HeaderDoc {
+            symbol: &header.symbol,
+            family: &header.family,
+            version: header.version,
+            epoch: header.epoch.map(|id| id.to_string()),
+            profile: &header.profile,
+            configuration: header.configuration.to_string(),
+            seq_first: header.seq_first.0,
+            seq_last: header.seq_last.0,
+            created_at: header.created_at.to_rfc3339(),
+            content: header.content.to_string(),
+            body_len: header.body_len,
+            previous: header.previous.to_string(),
+        }
+    }
+}
+
+fn iso(stamp_us: i64) -> String {
+    let text = RecvTime(stamp_us.saturating_mul(1000)).to_rfc3339();
+    // `YYYY-MM-DDTHH:MM:SS.nnnnnnnnnZ`: cut to seconds or microseconds.
+    let len = if stamp_us.rem_euclid(1_000_000) == 0 { 19 } else { 26 };
+    format!("{}+00:00", text.get(..len).unwrap_or(&text))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,118 @@
+//! Spot, gamma exposure, active epoch.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::{Page, RenderError, Write};
+use crate::projector::registry::{Name, UNSUFFIXED_SYMBOL};
+
+/// How far back a trail reaches.
+const TRAIL_SECONDS: f64 = 604_800.0;
+
+#[derive(Deserialize)]
+struct SpotBody<'a> {
+    symbol: Box<str>,
+    #[serde(borrow)]
+    value: &'a RawValue,
+    #[serde(borrow, default)]
+    at: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    source: Option<&'a RawValue>,
+}
+
+/// `source` and `timeframe` are what clients of the original have always seen;
+/// where the price really comes from stands in `basis`.
+#[derive(Serialize)]
+struct SpotDocument<'a> {
+    symbol: &'a str,
+    value: &'a RawValue,
+    ts: String,
+    source: &'a str,
+    timeframe: &'a str,
+    version: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    basis: Option<&'a RawValue>,
+}
+
+pub(super) fn spot(page: &mut Page<'_>) -> Result<(), RenderError> {
+    let body: SpotBody<'_> = page.body()?;
+    let document = SpotDocument {
+        symbol: &body.symbol,
+        value: body.value,
+        ts: page.iso(),
+        source: "massive/spot",
+        timeframe: "REAL-TIME",
+        version: page.header().version,
+        at: body.at,
+        basis: body.source,
+    };
+    let second = page.stamp_us.div_euclid(1_000_000) as f64;
+    let trail = Write::Trail { score: second, trim_below: second - TRAIL_SECONDS };
+    page.put(Name::Spot, Write::Replace, &document)?;
+    page.put(Name::SpotTrail, trail, &document)
+}
+
+#[derive(Deserialize)]
+struct GexBody<'a> {
+    symbol: Box<str>,
+    #[serde(borrow)]
+    expirations: BTreeMap<Box<str>, Sides<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Sides<'a> {
+    #[serde(borrow, default)]
+    calls: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    puts: Option<&'a RawValue>,
+}
+
+#[derive(Serialize)]
+struct GexDocument<'a> {
+    ts: f64,
+    symbol: &'a str,
+    expirations: BTreeMap<&'a str, &'a RawValue>,
+    version: u64,
+    epoch: &'a str,
+    journal_seq: u64,
+}
+
+/// Both sides list the same expirations, ascending: the page picks one by its
+/// place in the list, so a side must not lose an expiration because it has
+/// nothing there. An empty side is written as empty objects; the original left
+/// the key as it was, stale.
+pub(super) fn gex(page: &mut Page<'_>) -> Result<(), RenderError> {
+    let body: GexBody<'_> = page.body()?;
+    let epoch = page.epoch();
+    let empty: &RawValue = serde_json::from_str("{}").map_err(|e| page.bad_body(e))?;
+    for name in [Name::GexCalls, Name::GexPuts] {
+        let expirations = body.expirations.iter().map(|(expiration, sides)| {
+            let side = if name == Name::GexCalls { sides.calls } else { sides.puts };
+            (&**expiration, side.unwrap_or(empty))
+        });
+        let document = GexDocument {
+            ts: page.ts(),
+            symbol: &body.symbol,
+            expirations: expirations.collect(),
+            version: page.header().version,
+            epoch: &epoch,
+            journal_seq: page.header().seq_last.0,
+        };
+        page.put(name, Write::Replace, &document)?;
+    }
+    Ok(())
+}
+
+/// The bare id, as inspection tools read it. The name carries no symbol, so
+/// other symbols have only the record in our own names.
+pub(super) fn epoch(page: &mut Page<'_>) -> Result<(), RenderError> {
+    if page.symbol() != UNSUFFIXED_SYMBOL {
+        return Ok(());
+    }
+    let id = page.epoch();
+    page.put_bytes(Name::EpochActive, Write::Replace, id.into_bytes().into())
+}
