@@ -5,7 +5,9 @@
 //! the order in which a tick walks through them: feeds, (journal), partition
 //! with market, models and views, (replay), shelf, projector, gateway, control.
 
+pub mod control;
 pub mod feeds;
+pub mod gateway;
 pub mod import;
 pub mod market;
 pub mod models;

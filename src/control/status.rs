@@ -1,0 +1,53 @@
+//! Errors as gRPC statuses with an `ErrorInfo`: a reason that machines can
+//! match, beside a sentence for people.
+
+use std::error::Error as _;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use super::BackendError;
+
+/// Domain of every `ErrorInfo` of ours.
+const DOMAIN: &str = "orrery";
+
+/// A status with a reason.
+pub fn refusal(code: Code, reason: &str, message: &str) -> Status {
+    let details = ErrorDetails::with_error_info(reason, DOMAIN, []);
+    Status::with_error_details(code, message, details)
+}
+
+/// A request that can never be answered, with the field that is wrong.
+pub fn invalid(field: &str, message: &str) -> Status {
+    let mut details = ErrorDetails::with_error_info("INVALID_FIELD", DOMAIN, []);
+    details.add_bad_request_violation(field, message);
+    Status::with_error_details(Code::InvalidArgument, format!("{field}: {message}"), details)
+}
+
+/// What a backend's refusal is called in gRPC.
+pub fn status_of(error: &BackendError) -> Status {
+    let (code, reason) = match error {
+        BackendError::Unknown { .. } => (Code::NotFound, "UNKNOWN"),
+        BackendError::OutOfRange { .. } => (Code::OutOfRange, "OUTSIDE_OF_JOURNAL"),
+        BackendError::Precondition(_) => (Code::FailedPrecondition, "PRECONDITION"),
+        BackendError::Unavailable(_) => (Code::Unavailable, "TRY_AGAIN"),
+        BackendError::Damaged(_) => (Code::DataLoss, "DAMAGED"),
+        BackendError::Internal(_) => (Code::Internal, "INTERNAL"),
+    };
+    if let BackendError::Internal(_) = error {
+        // The chain may name paths of this machine: it belongs into our log,
+        // not to the client.
+        let cause = error.source().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(cause, "a gRPC question could not be answered");
+    }
+    refusal(code, reason, &error.to_string())
+}
+
+/// There is no such version.
+pub fn no_artifact(symbol: &str, family: &str, which: &str) -> Status {
+    refusal(
+        Code::NotFound,
+        "UNKNOWN_ARTIFACT",
+        &format!("there is no artifact {symbol}/{family} {which}"),
+    )
+}

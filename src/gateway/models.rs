@@ -1,0 +1,236 @@
+//! Routes that answer with documents: `/api/dealer-gravity/*`, `/api/models/*`
+//! and our own `/api/v1/*`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::get;
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::answer::{data, failure, not_found, unavailable};
+use super::{Gateway, names};
+use crate::projector::registry::Bus;
+
+mod profile;
+
+pub fn routes() -> Router<Arc<Gateway>> {
+    Router::new()
+        .route("/api/dealer-gravity/artifact", get(gravity))
+        .route("/api/dealer-gravity/context", get(context))
+        .route("/api/models/spot", get(spot))
+        .route("/api/models/gex/{symbol}", get(gex))
+        .route("/api/models/heatmap/{symbol}", get(heatmap))
+        .route("/api/models/heatmap/{symbol}/{strategy}", get(heatmap_of_strategy))
+        .route("/api/models/volume_profile", get(profile::volume_profile))
+        .route("/api/v1/symbols", get(symbols))
+        .route("/api/v1/artifacts/{symbol}/{family}", get(artifact))
+}
+
+/// A query string as it came; its meaning is each route's own.
+pub type Asked = Query<BTreeMap<String, String>>;
+
+/// A document, or the answer that says why there is none.
+pub(super) enum Read {
+    Found(Box<RawValue>),
+    Missing,
+    Failed(Response),
+}
+
+/// Reads a document that must be JSON.
+pub(super) async fn read(gateway: &Gateway, bus: Bus, key: &str) -> Read {
+    match gateway.parts.documents.get(bus, key).await {
+        Ok(Some(bytes)) => match raw(&bytes) {
+            Some(document) => Read::Found(document),
+            None => {
+                tracing::error!(key, "a document is not JSON");
+                Read::Failed(failure(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    &format!("the document {key} is not JSON"),
+                ))
+            }
+        },
+        Ok(None) => Read::Missing,
+        Err(error) => Read::Failed(unavailable(&error)),
+    }
+}
+
+pub(super) fn raw(bytes: &Bytes) -> Option<Box<RawValue>> {
+    serde_json::from_slice(bytes).ok()
+}
+
+fn unknown_symbol(symbol: &str) -> Response {
+    not_found(&format!("{symbol:?} is no symbol"))
+}
+
+async fn gravity(state: State<Arc<Gateway>>, asked: Asked) -> Response {
+    of_gravity(state, asked, names::gravity).await
+}
+
+async fn context(state: State<Arc<Gateway>>, asked: Asked) -> Response {
+    of_gravity(state, asked, names::context).await
+}
+
+/// The original knows one symbol here and answers 503 while it has nothing; a
+/// symbol that is asked for by name can be unknown.
+async fn of_gravity(
+    State(gateway): State<Arc<Gateway>>,
+    Query(asked): Asked,
+    key: fn(&str) -> String,
+) -> Response {
+    let symbol = match asked.get("symbol") {
+        None => None,
+        Some(text) => match names::route_symbol(text) {
+            Some(symbol) => Some(symbol),
+            None => return unknown_symbol(text),
+        },
+    };
+    let key = key(symbol.as_deref().unwrap_or(names::DEFAULT_SYMBOL));
+    match read(&gateway, Bus::System, &key).await {
+        Read::Found(document) => data(&document, gateway.now_ms()),
+        Read::Missing => match symbol {
+            Some(symbol) => not_found(&format!("No dealer gravity found for {symbol}")),
+            None => failure(StatusCode::SERVICE_UNAVAILABLE, "Volume profile data not available"),
+        },
+        Read::Failed(response) => response,
+    }
+}
+
+async fn spot(State(gateway): State<Arc<Gateway>>) -> Response {
+    let keys = match gateway.parts.documents.keys(Bus::Market, names::SPOT).await {
+        Ok(keys) => keys,
+        Err(error) => return unavailable(&error),
+    };
+    let mut prices: BTreeMap<String, Box<RawValue>> = BTreeMap::new();
+    for key in &keys {
+        let Some(symbol) = names::spot_symbol(key) else { continue };
+        match read(&gateway, Bus::Market, key).await {
+            Read::Found(document) => drop(prices.insert(symbol, document)),
+            Read::Missing => {}
+            Read::Failed(response) => return response,
+        }
+    }
+    data(&prices, gateway.now_ms())
+}
+
+/// Both sides of a symbol; either may be missing.
+#[derive(Serialize)]
+pub(super) struct Gex<'a> {
+    pub symbol: &'a str,
+    pub calls: Option<Box<RawValue>>,
+    pub puts: Option<Box<RawValue>>,
+}
+
+async fn gex(State(gateway): State<Arc<Gateway>>, Path(symbol): Path<String>) -> Response {
+    let Some(symbol) = names::route_symbol(&symbol) else { return unknown_symbol(&symbol) };
+    let mut sides = [None, None];
+    for (side, key) in sides.iter_mut().zip([names::gex_calls(&symbol), names::gex_puts(&symbol)]) {
+        match read(&gateway, Bus::Market, &key).await {
+            Read::Found(document) => *side = Some(document),
+            Read::Missing => {}
+            Read::Failed(response) => return response,
+        }
+    }
+    let [calls, puts] = sides;
+    if calls.is_none() && puts.is_none() {
+        return not_found(&format!("No GEX model found for {symbol}"));
+    }
+    data(&Gex { symbol: &symbol, calls, puts }, gateway.now_ms())
+}
+
+async fn heatmap(State(gateway): State<Arc<Gateway>>, Path(symbol): Path<String>) -> Response {
+    heatmap_answer(&gateway, &symbol).await
+}
+
+/// The original looks for a document of the strategy, which nobody writes any
+/// more, and then answers with all tiles; so do we.
+async fn heatmap_of_strategy(
+    State(gateway): State<Arc<Gateway>>,
+    Path((symbol, _strategy)): Path<(String, String)>,
+) -> Response {
+    heatmap_answer(&gateway, &symbol).await
+}
+
+async fn heatmap_answer(gateway: &Gateway, symbol: &str) -> Response {
+    let Some(symbol) = names::route_symbol(symbol) else { return unknown_symbol(symbol) };
+    match read(gateway, Bus::Market, &names::heatmap(&symbol)).await {
+        Read::Found(document) => data(&document, gateway.now_ms()),
+        Read::Missing => not_found(&format!("No heatmap found for {symbol}")),
+        Read::Failed(response) => response,
+    }
+}
+
+/// A whole artifact, header and body, as it is kept.
+async fn artifact(
+    State(gateway): State<Arc<Gateway>>,
+    Path((symbol, family)): Path<(String, String)>,
+) -> Response {
+    let Some(symbol) = names::route_symbol(&symbol) else { return unknown_symbol(&symbol) };
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+    let known = !family.is_empty() && family.len() <= 64 && family.bytes().all(plain);
+    if !known {
+        return not_found(&format!("{family:?} is no family"));
+    }
+    match read(&gateway, Bus::Market, &names::artifact(&symbol, &family)).await {
+        Read::Found(document) => data(&document, gateway.now_ms()),
+        Read::Missing => not_found(&format!("No {family} artifact found for {symbol}")),
+        Read::Failed(response) => response,
+    }
+}
+
+/// Which symbols have something to show, and what.
+async fn symbols(State(gateway): State<Arc<Gateway>>) -> Response {
+    #[derive(Serialize)]
+    struct Known {
+        symbol: String,
+        vendor_symbol: String,
+        families: BTreeSet<String>,
+    }
+    let documents = &gateway.parts.documents;
+    let mut known: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (bus, prefix) in [
+        (Bus::Market, names::OWN),
+        (Bus::Market, names::SPOT),
+        (Bus::Market, names::GEX),
+        (Bus::Market, names::HEATMAP),
+        (Bus::System, names::GRAVITY),
+    ] {
+        let keys = match documents.keys(bus, prefix).await {
+            Ok(keys) => keys,
+            Err(error) => return unavailable(&error),
+        };
+        for key in &keys {
+            if let Some((symbol, family)) = symbol_and_family(key) {
+                known.entry(symbol).or_default().insert(family);
+            }
+        }
+    }
+    let known: Vec<Known> = known
+        .into_iter()
+        .map(|(symbol, families)| Known {
+            vendor_symbol: crate::market::ticker::vendor_symbol(&symbol),
+            symbol,
+            families,
+        })
+        .collect();
+    data(&known, gateway.now_ms())
+}
+
+fn symbol_and_family(key: &str) -> Option<(String, String)> {
+    let plain = |vendor: String| vendor.strip_prefix("I:").map(str::to_owned).unwrap_or(vendor);
+    if let Some((symbol, family)) = names::artifact_parts(key) {
+        return Some((symbol.to_owned(), family.to_owned()));
+    }
+    if let Some(symbol) = names::gravity_symbol(key) {
+        return Some((symbol, "gravity".to_owned()));
+    }
+    names::spot_symbol(key)
+        .map(|s| (plain(s), "spot".to_owned()))
+        .or_else(|| names::gex_symbol(key).map(|s| (plain(s), "gex".to_owned())))
+        .or_else(|| names::heatmap_symbol(key).map(|s| (plain(s), "heatmap".to_owned())))
+}

@@ -1,0 +1,157 @@
+//! `/api/models/volume_profile`: price levels, the highest price first.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::{Asked, Read, read, unknown_symbol};
+use crate::gateway::answer::{data, failure, not_found};
+use crate::gateway::{Gateway, names};
+use crate::projector::registry::Bus;
+
+/// The document of the original, SPX only.
+#[derive(Deserialize)]
+struct Document {
+    #[serde(default)]
+    bin_size: Option<f64>,
+    #[serde(default)]
+    buckets_raw: BTreeMap<String, f64>,
+    #[serde(default)]
+    buckets_tv: BTreeMap<String, f64>,
+    #[serde(default)]
+    structures: Option<Box<RawValue>>,
+}
+
+/// A gravity artifact as it is kept, for all other symbols.
+#[derive(Deserialize)]
+struct Whole {
+    body: Body,
+}
+
+#[derive(Deserialize)]
+struct Body {
+    profile: Profile,
+    #[serde(default)]
+    raw_bins: Vec<f64>,
+    #[serde(default)]
+    structures: Option<Box<RawValue>>,
+}
+
+#[derive(Deserialize)]
+struct Profile {
+    min: f64,
+    step: f64,
+    bins: Vec<f64>,
+}
+
+/// What clients get.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Levels {
+    levels: Vec<Level>,
+    max_volume: f64,
+    count: usize,
+    mode: &'static str,
+    step: f64,
+    structures: Box<RawValue>,
+}
+
+#[derive(Clone, Copy, PartialEq, Debug, Serialize)]
+struct Level {
+    price: f64,
+    volume: f64,
+}
+
+pub async fn volume_profile(State(gateway): State<Arc<Gateway>>, Query(asked): Asked) -> Response {
+    let mode = match asked.get("mode").map(String::as_str) {
+        None | Some("raw") => "raw",
+        Some("tv") => "tv",
+        Some(_) => return failure(StatusCode::BAD_REQUEST, "mode is raw or tv"),
+    };
+    let (min, max) = match (bound(&asked, "min"), bound(&asked, "max")) {
+        (Ok(min), Ok(max)) => (min.unwrap_or(f64::MIN), max.unwrap_or(f64::MAX)),
+        (Err(response), _) | (_, Err(response)) => return *response,
+    };
+    let symbol = match asked.get("symbol") {
+        None => names::DEFAULT_SYMBOL.to_owned(),
+        Some(text) => match names::route_symbol(text) {
+            Some(symbol) => symbol,
+            None => return unknown_symbol(text),
+        },
+    };
+    let (bus, key) = if symbol == names::DEFAULT_SYMBOL {
+        (Bus::System, names::VOLUME_PROFILE.to_owned())
+    } else {
+        (Bus::Market, names::artifact(&symbol, "gravity"))
+    };
+    let document = match read(&gateway, bus, &key).await {
+        Read::Found(document) => document,
+        Read::Missing => return not_found("No volume profile data found"),
+        Read::Failed(response) => return response,
+    };
+    let read = if bus == Bus::System {
+        serde_json::from_str(document.get()).map(|d: Document| of_document(d, mode))
+    } else {
+        serde_json::from_str(document.get()).map(|w: Whole| of_body(w.body, mode))
+    };
+    let (mut levels, step, structures) = match read {
+        Ok(read) => read,
+        Err(error) => {
+            tracing::error!(key, %error, "a volume profile is not as agreed");
+            return failure(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the volume profile is not as agreed",
+            );
+        }
+    };
+    levels.retain(|level| level.volume > 0.0 && (min..=max).contains(&level.price));
+    levels.sort_by(|a, b| b.price.total_cmp(&a.price));
+    let empty = r#"{"volume_nodes":[],"volume_wells":[],"crevasses":[]}"#;
+    let Some(structures) = structures.or_else(|| serde_json::from_str(empty).ok()) else {
+        return failure(StatusCode::INTERNAL_SERVER_ERROR, "the structures cannot be written");
+    };
+    let answer = Levels {
+        max_volume: levels.iter().map(|level| level.volume).fold(0.0, f64::max),
+        count: levels.len(),
+        levels,
+        mode,
+        step,
+        structures,
+    };
+    data(&answer, gateway.now_ms())
+}
+
+type Read3 = (Vec<Level>, f64, Option<Box<RawValue>>);
+
+fn of_document(document: Document, mode: &str) -> Read3 {
+    let buckets = if mode == "tv" { document.buckets_tv } else { document.buckets_raw };
+    let levels = buckets
+        .iter()
+        .filter_map(|(price, &volume)| Some(Level { price: price.parse().ok()?, volume }))
+        .collect();
+    (levels, document.bin_size.unwrap_or(1.0), document.structures)
+}
+
+fn of_body(body: Body, mode: &str) -> Read3 {
+    let Profile { min, step, bins } = body.profile;
+    let bins = if mode == "tv" { bins } else { body.raw_bins };
+    let levels = bins
+        .iter()
+        .enumerate()
+        .map(|(i, &volume)| Level { price: min + i as f64 * step, volume })
+        .collect();
+    (levels, step, body.structures)
+}
+
+fn bound(asked: &BTreeMap<String, String>, name: &str) -> Result<Option<f64>, Box<Response>> {
+    let Some(text) = asked.get(name).filter(|text| !text.is_empty()) else { return Ok(None) };
+    match text.parse::<f64>() {
+        Ok(price) if price.is_finite() => Ok(Some(price)),
+        _ => Err(Box::new(failure(StatusCode::BAD_REQUEST, &format!("{name} is a price")))),
+    }
+}

@@ -1,0 +1,472 @@
+//! Event streams: the state first, then `connected`, then every change.
+//!
+//! A client that falls behind is told `resync` and given the state again; what
+//! it missed is never lost in silence. `id:` says which versions a client has
+//! after an event, so that a client that comes back (`Last-Event-ID`) is not
+//! sent what it holds already.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use axum::routing::get;
+use bytes::Bytes;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::answer::{failure, not_found};
+use super::hub::{Event, Topic};
+use super::models::Asked;
+use super::{Gateway, names};
+
+/// Kinds of streams, for counting.
+pub const KINDS: usize = 5;
+
+const KIND_NAMES: [&str; KINDS] = ["all", "dealer_gravity", "gex", "heatmap", "spot"];
+
+/// How long a browser waits before it connects again.
+const RETRY_MS: u32 = 2000;
+
+/// Chunks that wait for one client, beside what the connection buffers.
+const WAITING_MAX: usize = 2;
+
+/// How long a client may refuse to read before its stream is ended.
+const STALL_MAX: Duration = Duration::from_secs(300);
+
+/// Between two tries to read the state when the documents cannot be asked.
+const STATE_RETRY: Duration = Duration::from_secs(1);
+
+pub fn routes() -> Router<Arc<Gateway>> {
+    Router::new()
+        .route("/sse/all", get(all))
+        .route("/sse/dealer-gravity", get(dealer_gravity))
+        .route("/sse/spot", get(spot))
+        .route("/sse/gex/{symbol}", get(gex))
+        .route("/sse/heatmap/{symbol}", get(heatmap))
+}
+
+/// Open streams by kind.
+pub fn client_counts(
+    clients: &[AtomicUsize; KINDS],
+) -> impl Iterator<Item = (&'static str, usize)> + '_ {
+    KIND_NAMES.into_iter().zip(clients.iter().map(|n| n.load(Ordering::Relaxed)))
+}
+
+/// What a stream shows.
+#[derive(Clone, PartialEq, Debug)]
+enum Subject {
+    All,
+    Gravity(Option<String>),
+    Spot,
+    Gex(String),
+    Heatmap(String),
+}
+
+impl Subject {
+    fn kind(&self) -> usize {
+        match self {
+            Subject::All => 0,
+            Subject::Gravity(_) => 1,
+            Subject::Gex(_) => 2,
+            Subject::Heatmap(_) => 3,
+            Subject::Spot => 4,
+        }
+    }
+
+    fn channel(&self) -> &'static str {
+        match self {
+            Subject::All => "all",
+            Subject::Gravity(_) => "dealer-gravity",
+            Subject::Spot => "spot",
+            Subject::Gex(_) => "gex",
+            Subject::Heatmap(_) => "heatmap",
+        }
+    }
+
+    fn symbol(&self) -> Option<&str> {
+        match self {
+            Subject::All | Subject::Spot => None,
+            Subject::Gravity(symbol) => symbol.as_deref(),
+            Subject::Gex(symbol) | Subject::Heatmap(symbol) => Some(symbol),
+        }
+    }
+
+    fn shows(&self, topic: &Topic) -> bool {
+        match (self, topic) {
+            (_, Topic::Gap) => false,
+            (Subject::All, _)
+            | (Subject::Spot, Topic::Spot)
+            | (Subject::Gravity(None), Topic::Gravity(_)) => true,
+            (Subject::Gravity(Some(mine)), Topic::Gravity(symbol))
+            | (Subject::Gex(mine), Topic::Gex(symbol))
+            | (Subject::Heatmap(mine), Topic::Heatmap(symbol)) => **mine == **symbol,
+            _ => false,
+        }
+    }
+}
+
+async fn all(gateway: State<Arc<Gateway>>, headers: HeaderMap, asked: Asked) -> Response {
+    open(gateway, &headers, asked, Subject::All)
+}
+
+async fn spot(gateway: State<Arc<Gateway>>, headers: HeaderMap, asked: Asked) -> Response {
+    open(gateway, &headers, asked, Subject::Spot)
+}
+
+async fn dealer_gravity(
+    gateway: State<Arc<Gateway>>,
+    headers: HeaderMap,
+    asked: Asked,
+) -> Response {
+    let symbol = match asked.get("symbol") {
+        None => None,
+        Some(text) => match names::route_symbol(text) {
+            Some(symbol) => Some(symbol),
+            None => return not_found(&format!("{text:?} is no symbol")),
+        },
+    };
+    open(gateway, &headers, asked, Subject::Gravity(symbol))
+}
+
+async fn gex(
+    gateway: State<Arc<Gateway>>,
+    headers: HeaderMap,
+    Path(symbol): Path<String>,
+    asked: Asked,
+) -> Response {
+    match names::route_symbol(&symbol) {
+        Some(symbol) => open(gateway, &headers, asked, Subject::Gex(symbol)),
+        None => not_found(&format!("{symbol:?} is no symbol")),
+    }
+}
+
+async fn heatmap(
+    gateway: State<Arc<Gateway>>,
+    headers: HeaderMap,
+    Path(symbol): Path<String>,
+    asked: Asked,
+) -> Response {
+    match names::route_symbol(&symbol) {
+        Some(symbol) => open(gateway, &headers, asked, Subject::Heatmap(symbol)),
+        None => not_found(&format!("{symbol:?} is no symbol")),
+    }
+}
+
+fn open(
+    State(gateway): State<Arc<Gateway>>,
+    headers: &HeaderMap,
+    Query(asked): Asked,
+    subject: Subject,
+) -> Response {
+    let open: usize = gateway.clients.iter().map(|n| n.load(Ordering::Relaxed)).sum();
+    if open >= gateway.limits.event_streams {
+        return failure(StatusCode::SERVICE_UNAVAILABLE, "too many event streams are open");
+    }
+    let last_id = headers
+        .get("last-event-id")
+        .and_then(|value| value.to_str().ok())
+        .or_else(|| asked.get("last_event_id").map(String::as_str));
+    let held = Held::parse(last_id.unwrap_or_default());
+    let (out, chunks) = mpsc::channel(WAITING_MAX);
+    let seat = Seat::take(Arc::clone(&gateway), subject.kind());
+    let stream = Stream { gateway, subject, held, out, seat };
+    tokio::spawn(stream.run());
+
+    use tokio_stream::StreamExt as _;
+    let body = ReceiverStream::new(chunks).map(Ok::<Bytes, std::convert::Infallible>);
+    let mut response = Response::new(Body::from_stream(body));
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-cache"),
+        (header::HeaderName::from_static("x-accel-buffering"), "no"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// One open stream in the count.
+struct Seat {
+    gateway: Arc<Gateway>,
+    kind: usize,
+}
+
+impl Seat {
+    fn take(gateway: Arc<Gateway>, kind: usize) -> Seat {
+        if let Some(count) = gateway.clients.get(kind) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        Seat { gateway, kind }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if let Some(count) = self.gateway.clients.get(self.kind) {
+            count.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Which versions a client has.
+#[derive(Clone, Default, PartialEq, Debug)]
+struct Held {
+    versions: BTreeMap<Box<str>, u64>,
+    /// From an id that names a version alone (`v12`): whatever the stream shows.
+    only: Option<u64>,
+}
+
+impl Held {
+    /// Reads an id of ours; anything else holds nothing.
+    fn parse(id: &str) -> Held {
+        let mut held = Held::default();
+        if let Some(version) = id.strip_prefix('v').and_then(|v| v.parse().ok()) {
+            held.only = Some(version);
+            return held;
+        }
+        for part in id.split(',').take(1024) {
+            if let Some((name, version)) = part.split_once('=')
+                && let Ok(version) = version.parse()
+            {
+                held.versions.insert(name.into(), version);
+            }
+        }
+        held
+    }
+
+    /// Whether an event brings nothing that the client does not have.
+    fn has(&self, event: &Event, at_most: bool) -> bool {
+        !event.positions.is_empty()
+            && event.positions.iter().all(|(name, version)| {
+                self.versions
+                    .get(name)
+                    .is_some_and(|held| held == version || (at_most && held > version))
+            })
+    }
+
+    fn has_family(&self, prefix: &str) -> bool {
+        self.versions.keys().any(|name| name.starts_with(prefix))
+    }
+
+    fn take(&mut self, event: &Event) {
+        for (name, version) in event.positions.iter() {
+            self.versions.insert(name.clone(), *version);
+        }
+    }
+
+    /// `v12` on a stream that shows one document, else `gex/I:SPX=4,...`.
+    fn id(&self, subject: &Subject) -> String {
+        let mut versions = self.versions.iter();
+        match (versions.next(), versions.next(), subject) {
+            (_, _, Subject::All) | (Some(_), Some(_), _) => {
+                let parts: Vec<String> = self
+                    .versions
+                    .iter()
+                    .map(|(name, version)| format!("{name}={version}"))
+                    .collect();
+                parts.join(",")
+            }
+            (Some((_, version)), None, _) => format!("v{version}"),
+            (None, _, _) => String::new(),
+        }
+    }
+}
+
+/// Why a stream ends: its client went away, or does not read.
+struct Gone;
+
+/// A stream at work.
+struct Stream {
+    gateway: Arc<Gateway>,
+    subject: Subject,
+    held: Held,
+    out: mpsc::Sender<Bytes>,
+    seat: Seat,
+}
+
+impl Stream {
+    async fn run(mut self) {
+        let out = self.out.clone();
+        let shutdown = self.gateway.shutdown.clone();
+        tokio::select! {
+            Err(Gone) = self.follow() => {}
+            () = shutdown.cancelled() => {}
+            () = out.closed() => {}
+        }
+        drop(self.seat);
+    }
+
+    async fn follow(&mut self) -> Result<std::convert::Infallible, Gone> {
+        // Subscribed before the state is read: nothing falls between.
+        let mut events = self.gateway.hub.subscribe();
+        self.send(Bytes::from(format!("retry: {RETRY_MS}\n\n"))).await?;
+        // The original never begins the combined stream with dealer gravity; a
+        // client that comes back must still learn what it missed.
+        let gravity = self.subject != Subject::All || self.held.has_family("gravity/");
+        let mut read_up_to = self.send_state(gravity).await?;
+        self.send_connected().await?;
+        loop {
+            let received =
+                match tokio::time::timeout(self.gateway.limits.heartbeat, events.recv()).await {
+                    Ok(received) => received,
+                    Err(_) => {
+                        self.send(Bytes::from_static(b": alive\n\n")).await?;
+                        continue;
+                    }
+                };
+            match received {
+                Ok(event) if event.topic == Topic::Gap => {
+                    read_up_to = self.resync(None).await?;
+                }
+                Ok(event) => {
+                    // What was on its way while the state was read is in it.
+                    let in_state = event.number <= read_up_to && self.held.has(&event, true);
+                    if self.subject.shows(&event.topic) && !in_state {
+                        self.send_event(&event).await?;
+                    }
+                }
+                Err(RecvError::Lagged(missed)) => {
+                    // The buffer holds only older events now; they are in the
+                    // state that follows.
+                    events = self.gateway.hub.subscribe();
+                    read_up_to = self.resync(Some(missed)).await?;
+                }
+                Err(RecvError::Closed) => return Err(Gone),
+            }
+        }
+    }
+
+    /// Tells a client that it missed something, and repairs it.
+    async fn resync(&mut self, missed: Option<u64>) -> Result<u64, Gone> {
+        let told = serde_json::json!({
+            "channel": self.subject.channel(), "missed": missed, "ts": self.gateway.now_ms(),
+        });
+        self.send(Bytes::from(format!("event: resync\ndata: {told}\n\n"))).await?;
+        self.held = Held::default();
+        self.send_state(true).await
+    }
+
+    /// Sends what the client does not have; returns the number of the last
+    /// event that the state has in it.
+    async fn send_state(&mut self, gravity: bool) -> Result<u64, Gone> {
+        let (state, number) = loop {
+            let number = self.gateway.hub.number();
+            match self.state(gravity).await {
+                Ok(state) => break (state, number),
+                Err(error) => {
+                    tracing::warn!(%error, "an event stream waits for the documents");
+                    self.send(Bytes::from_static(b": waiting for the documents\n\n")).await?;
+                    tokio::time::sleep(STATE_RETRY).await;
+                }
+            }
+        };
+        // An id that names a version alone can only mean the one document that
+        // the stream shows.
+        let only = self.held.only.take();
+        if let (Some(only), [event]) = (only, state.as_slice())
+            && let [(name, _)] = &*event.positions
+        {
+            self.held.versions.insert(name.clone(), only);
+        }
+        for event in &state {
+            if !self.held.has(event, false) {
+                self.send_event(event).await?;
+            }
+        }
+        Ok(number)
+    }
+
+    async fn state(
+        &self,
+        gravity: bool,
+    ) -> Result<Vec<Event>, crate::projector::documents::DocumentsError> {
+        let hub = &self.gateway.hub;
+        match &self.subject {
+            Subject::Spot => hub.spot().await,
+            Subject::Gex(symbol) => hub.gex(Some(symbol)).await,
+            Subject::Heatmap(symbol) => hub.heatmap(Some(symbol)).await,
+            Subject::Gravity(symbol) => hub.gravity(symbol.as_deref()).await,
+            Subject::All => {
+                let mut state = hub.spot().await?;
+                state.extend(hub.gex(None).await?);
+                state.extend(hub.heatmap(None).await?);
+                if gravity {
+                    state.extend(hub.gravity(None).await?);
+                }
+                Ok(state)
+            }
+        }
+    }
+
+    async fn send_connected(&self) -> Result<(), Gone> {
+        let mut told = serde_json::Map::new();
+        told.insert("channel".into(), self.subject.channel().into());
+        if let Some(symbol) = self.subject.symbol() {
+            told.insert("symbol".into(), symbol.into());
+        }
+        told.insert("ts".into(), self.gateway.now_ms().into());
+        let told = serde_json::Value::Object(told);
+        self.send(Bytes::from(format!("event: connected\ndata: {told}\n\n"))).await
+    }
+
+    async fn send_event(&mut self, event: &Event) -> Result<(), Gone> {
+        if !event.positions.is_empty() {
+            self.held.take(event);
+            let id = self.held.id(&self.subject);
+            self.send(Bytes::from(format!("id: {id}\n"))).await?;
+        }
+        self.send(event.text.clone()).await
+    }
+
+    async fn send(&self, chunk: Bytes) -> Result<(), Gone> {
+        match tokio::time::timeout(STALL_MAX, self.out.send(chunk)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Gone),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(positions: &[(&str, u64)]) -> Event {
+        Event {
+            number: 1,
+            topic: Topic::Spot,
+            positions: positions.iter().map(|&(name, v)| (name.into(), v)).collect(),
+            text: Bytes::new(),
+        }
+    }
+
+    #[test]
+    fn ids_say_what_a_client_has_and_are_read_back() {
+        let mut held = Held::default();
+        held.take(&event(&[("gravity/SPX", 12)]));
+        assert_eq!(held.id(&Subject::Gravity(None)), "v12");
+        assert_eq!(Held::parse("v12").only, Some(12));
+        held.take(&event(&[("gex/I:SPX", 4)]));
+        let id = held.id(&Subject::All);
+        assert_eq!(id, "gex/I:SPX=4,gravity/SPX=12");
+        assert_eq!(Held::parse(&id), held);
+        assert_eq!(Held::parse("nonsense,=,a=b,c=-1"), Held::default());
+    }
+
+    #[test]
+    fn an_event_is_held_only_if_all_of_its_documents_are() {
+        let held = Held::parse("spot/A=3,spot/B=5");
+        assert!(held.has(&event(&[("spot/A", 3), ("spot/B", 5)]), false));
+        assert!(!held.has(&event(&[("spot/A", 3), ("spot/B", 6)]), false));
+        assert!(!held.has(&event(&[("spot/A", 2)]), false));
+        assert!(held.has(&event(&[("spot/A", 2)]), true));
+        assert!(!held.has(&event(&[]), true));
+    }
+}
