@@ -5,6 +5,10 @@
 //! the order in which a tick walks through them: feeds, (journal), partition
 //! with market, models and views, (replay), shelf, projector, gateway, control.
 
+pub mod app;
+pub mod backend;
+pub mod cli;
+pub mod clock;
 pub mod control;
 pub mod feeds;
 pub mod gateway;
@@ -14,5 +18,6 @@ pub mod models;
 pub mod partition;
 pub mod projector;
 pub mod shelf;
+pub mod telemetry;
 pub mod views;
 pub mod world;

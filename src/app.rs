@@ -1,0 +1,232 @@
+//! The live process: wires feed, journal, fold, projector and listener, and
+//! ends them in that order.
+//!
+//! Two threads do what must be in order: the feed's thread appends, the fold's
+//! thread folds what is durable and puts artifacts on the shelf. Everything that
+//! talks to the network runs on the runtime and only reads the shelf.
+
+mod feed;
+mod status;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use orrery_journal::units::{Address, Seq};
+use orrery_replay::catch_up::CatchUpError;
+use orrery_replay::engine::{Engine, Made};
+use orrery_replay::follow::Follower;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::backend::Archive;
+use crate::clock;
+use crate::control;
+use crate::gateway;
+use crate::projector::documents::Documents;
+use crate::projector::link::BusUrl;
+use crate::projector::publisher::{Publisher, PublisherConfig};
+use crate::projector::stats::ProjectorStats;
+use crate::shelf::Shelf;
+use crate::telemetry::Metrics;
+
+pub use feed::{Feed, Pace};
+
+/// How long the fold waits for new events before it looks whether to stop.
+const FOLD_WAIT: Duration = Duration::from_millis(50);
+
+/// How long the name of a new journal waits for its first event.
+const FIRST_EVENT_WAIT: Duration = Duration::from_secs(2);
+
+/// What a live process is made of.
+pub struct Service {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Where events come from; `None` serves what the journal holds.
+    pub feed: Option<Feed>,
+    /// Redis of both buses; `None` serves documents from this process.
+    pub redis: Option<(BusUrl, BusUrl)>,
+    /// Whether versions of another journal may be overwritten in Redis.
+    pub takeover: bool,
+}
+
+/// Runs until SIGTERM, SIGINT or a failure; then stops the feed, syncs and folds
+/// what was taken, publishes it, and ends every stream.
+///
+/// `engine` is the folds at the journal's head; `ready` is told the address.
+///
+/// # Errors
+/// When the listener cannot be had, or a part of the pipeline failed.
+pub fn run(
+    archive: Arc<Archive>,
+    engine: Engine,
+    service: Service,
+    ready: impl FnOnce(SocketAddr),
+) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    // Before anything is journaled: an address in use is the commonest mistake.
+    let listener = runtime.block_on(TcpListener::bind(service.listen)).with_context(|| {
+        format!("cannot listen on {}; --listen names another address", service.listen)
+    })?;
+    let address = listener.local_addr()?;
+    let metrics = Arc::new(Metrics::default());
+    let shelf = Arc::new(Shelf::default());
+    shelf.place_all(archive.newest()?);
+    let failed = CancellationToken::new();
+    let feeding = match service.feed {
+        Some(feed) => Some(feed::start(&archive, feed, Arc::clone(&metrics), failed.clone())?),
+        None => None,
+    };
+    let folding = start_fold(&archive, engine, &shelf, &metrics, failed.clone())?;
+
+    let shutdown = CancellationToken::new();
+    let served = runtime.block_on(async {
+        let (documents, publishing) = deliver(&archive, &shelf, service.redis, service.takeover)?;
+        let (stats, publishing) = publishing.unzip();
+        let parts = gateway::Parts {
+            documents: Arc::new(documents),
+            now_ms: clock::now_ms,
+            metrics: status::metrics(&archive, &metrics, stats),
+            ready: status::readiness(&archive, &metrics),
+        };
+        let (grpc, _health) =
+            control::services(archive.clone(), Arc::clone(&shelf), shutdown.clone()).await?;
+        let serving =
+            gateway::serve(listener, parts, Some(grpc), gateway::LIMITS, shutdown.clone());
+        let serving = tokio::spawn(serving);
+        ready(address);
+        let why = tokio::select! {
+            signal = signalled() => signal.map(|()| "asked to stop"),
+            () = failed.cancelled() => Ok("a part of the pipeline failed"),
+        };
+        tracing::info!(why = why.as_ref().copied().unwrap_or("no signals"), "stopping");
+        // The order of the tick: nothing that was taken may miss the steps after.
+        let drained = tokio::task::spawn_blocking(move || drain(feeding, folding));
+        let drained = drained.await.map_err(|e| anyhow!("the pipeline ended badly: {e}"))?;
+        if let Some((stop, task)) = publishing {
+            stop.cancel();
+            let _ = task.await;
+        }
+        shutdown.cancel();
+        let served = serving.await.map_err(|e| anyhow!("the listener ended badly: {e}"))?;
+        why?;
+        drained?;
+        served.context("the listener failed")
+    });
+    // Whatever a client still holds open ends with the runtime.
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    served
+}
+
+type Publishing = (Arc<ProjectorStats>, (CancellationToken, tokio::task::JoinHandle<()>));
+
+/// Where documents come from, and the publisher when there is a Redis.
+fn deliver(
+    archive: &Archive,
+    shelf: &Arc<Shelf>,
+    redis: Option<(BusUrl, BusUrl)>,
+    takeover: bool,
+) -> anyhow::Result<(Documents, Option<Publishing>)> {
+    let Some((system, market)) = redis else {
+        return Ok((Documents::local(Arc::clone(shelf)), None));
+    };
+    let documents = Documents::redis(&system, &market)?;
+    let config = PublisherConfig { system, market, lineage: lineage(archive)?, takeover };
+    let publisher = Publisher::new(Arc::clone(shelf), config)?;
+    let stats = publisher.stats();
+    let stop = CancellationToken::new();
+    let task = tokio::spawn(publisher.run(stop.clone()));
+    Ok((documents, Some((stats, (stop, task)))))
+}
+
+/// What tells one journal from another: its first event. An empty journal gets
+/// it from the feed that has just started.
+fn lineage(archive: &Archive) -> anyhow::Result<Box<str>> {
+    let _ = archive.journal().wait_beyond(Seq::BEFORE_FIRST, FIRST_EVENT_WAIT);
+    for stretch in archive.journal().read(Seq::FIRST, Seq::FIRST) {
+        if let Some(first) = stretch?.events.first() {
+            let mut bytes = Vec::new();
+            orrery_journal::event::encode(first, &mut bytes);
+            return Ok(Address::of(&bytes).to_string().into());
+        }
+    }
+    Ok(Box::default())
+}
+
+struct Folding {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<anyhow::Result<()>>,
+}
+
+fn start_fold(
+    archive: &Arc<Archive>,
+    engine: Engine,
+    shelf: &Arc<Shelf>,
+    metrics: &Arc<Metrics>,
+    failed: CancellationToken,
+) -> anyhow::Result<Folding> {
+    let stop = Arc::new(AtomicBool::new(false));
+    metrics.fold_seq.set(engine.position().seq.0 as i64);
+    let follower = Follower::new(
+        archive.journal().clone(),
+        archive.derived().clone(),
+        engine,
+        archive.options(),
+    );
+    let (stopping, shelf, metrics) = (Arc::clone(&stop), Arc::clone(shelf), Arc::clone(metrics));
+    let thread = std::thread::Builder::new().name("fold".to_owned()).spawn(move || {
+        let folded = fold(follower, &stopping, &shelf, &metrics);
+        if folded.is_err() {
+            failed.cancel();
+        }
+        folded.context("the fold stopped")
+    })?;
+    Ok(Folding { stop, thread })
+}
+
+/// Folds what becomes durable until told to stop, then the rest.
+fn fold(
+    mut follower: Follower,
+    stop: &AtomicBool,
+    shelf: &Shelf,
+    metrics: &Metrics,
+) -> Result<(), CatchUpError> {
+    let mut deliver = |made: &[Made]| {
+        metrics.artifacts.inc_by(made.len() as u64);
+        // At once, so that nobody sees a context without its gravity.
+        shelf.place_all(made.iter().map(|m| m.artifact.clone()));
+    };
+    while !stop.load(Ordering::Acquire) {
+        let reached = follower.step(FOLD_WAIT, &mut deliver)?;
+        metrics.fold_seq.set(reached.seq.0 as i64);
+    }
+    let engine = follower.finish(&mut deliver)?;
+    metrics.fold_seq.set(engine.position().seq.0 as i64);
+    Ok(())
+}
+
+/// Stops the feed, then lets the fold finish what is durable.
+fn drain(feeding: Option<feed::Feeding>, folding: Folding) -> anyhow::Result<()> {
+    let fed = feeding.map_or(Ok(()), feed::Feeding::stop);
+    folding.stop.store(true, Ordering::Release);
+    let folded = folding.thread.join().map_err(|_| anyhow!("the fold panicked"))?;
+    fed?;
+    folded
+}
+
+/// Resolves when the process is asked to stop.
+async fn signalled() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        interrupted = tokio::signal::ctrl_c() => interrupted.context("cannot wait for SIGINT"),
+    }
+}

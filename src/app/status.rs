@@ -1,0 +1,55 @@
+//! What the running process says of itself: metrics and readiness.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use orrery_journal::event::Kind;
+
+use crate::backend::Archive;
+use crate::projector::stats::ProjectorStats;
+use crate::telemetry::{self, Metrics};
+
+/// Events that the fold may lie behind the journal and still count as caught up.
+const READY_LAG_EVENTS: i64 = 50_000;
+
+/// The metrics page: ours, then the projector's counters.
+pub fn metrics(
+    archive: &Arc<Archive>,
+    metrics: &Arc<Metrics>,
+    projector: Option<Arc<ProjectorStats>>,
+) -> Arc<dyn Fn() -> String + Send + Sync> {
+    let registry = metrics.registry();
+    let (archive, metrics) = (Arc::clone(archive), Arc::clone(metrics));
+    Arc::new(move || {
+        metrics.journal_seq.set(archive.journal().head().seq.0 as i64);
+        metrics.quarantined.set(archive.journal().count(Kind::Quarantine) as i64);
+        let mut text = telemetry::render(&registry);
+        if let Some(stats) = &projector {
+            let end = text.rfind("# EOF").unwrap_or(text.len());
+            let mut lines = String::new();
+            for (name, value) in stats.all() {
+                // Writing to a String cannot fail.
+                let _ = writeln!(lines, "# TYPE orrery_projector_{name} gauge");
+                let _ = writeln!(lines, "orrery_projector_{name} {value}");
+            }
+            text.insert_str(end, &lines);
+        }
+        text
+    })
+}
+
+/// Ready is: what is durable has been folded, but for a short tail.
+pub fn readiness(
+    archive: &Arc<Archive>,
+    metrics: &Arc<Metrics>,
+) -> Arc<dyn Fn() -> Result<(), String> + Send + Sync> {
+    let (archive, metrics) = (Arc::clone(archive), Arc::clone(metrics));
+    Arc::new(move || {
+        let head = archive.journal().head().seq.0 as i64;
+        let lag = head - metrics.fold_seq.get();
+        match lag <= READY_LAG_EVENTS {
+            true => Ok(()),
+            false => Err(format!("the fold lies {lag} events behind the journal")),
+        }
+    })
+}

@@ -1,0 +1,256 @@
+//! `orrery artifacts`: list, show, compare what was published.
+
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
+use orrery_replay::artifact::Header;
+use orrery_replay::as_of::At;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::exit::Exit;
+use super::{Common, open, output};
+use crate::backend::Archive;
+
+/// Versioned outputs of the models.
+#[derive(Debug, Args)]
+pub struct Artifacts {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    List(List),
+    Show(Show),
+    Diff(Diff),
+}
+
+/// List headers: the newest of each family, or all of one family.
+///
+/// Example: orrery artifacts list --symbol GOOG --family gex
+#[derive(Debug, Args)]
+struct List {
+    /// Only this symbol, such as SPX.
+    #[arg(long)]
+    symbol: Option<String>,
+    /// Only this family, such as gex; with --symbol all its versions.
+    #[arg(long)]
+    family: Option<String>,
+    /// From this version on.
+    #[arg(long, default_value_t = 1)]
+    from: u64,
+    /// At most so many.
+    #[arg(long, default_value_t = 100)]
+    limit: usize,
+}
+
+/// Show one artifact: header and body.
+///
+/// Example: orrery artifacts show SPX gex --at 2026-08-19T14:30:00Z
+#[derive(Debug, Args)]
+struct Show {
+    /// Symbol, such as SPX.
+    symbol: String,
+    /// Family, such as gex.
+    family: String,
+    /// This version; the newest without it.
+    #[arg(long, conflicts_with = "at")]
+    version: Option<u64>,
+    /// What was known at a seq (`seq:1200`) or a time (RFC 3339).
+    #[arg(long)]
+    at: Option<String>,
+}
+
+/// Compare two versions cell by cell, biggest change first.
+///
+/// Exit code 0: equal. 1: different.
+///
+/// Example: orrery artifacts diff SPX gex 3 4
+#[derive(Debug, Args)]
+struct Diff {
+    /// Symbol, such as SPX.
+    symbol: String,
+    /// Family, such as gex.
+    family: String,
+    /// Version before.
+    before: u64,
+    /// Version after.
+    after: u64,
+    /// At most so many changes.
+    #[arg(long, default_value_t = 50)]
+    limit: usize,
+}
+
+/// A header in JSON.
+#[derive(Debug, Serialize)]
+pub struct HeaderView {
+    symbol: String,
+    family: String,
+    version: u64,
+    epoch: Option<String>,
+    profile: String,
+    configuration: String,
+    seq_first: u64,
+    seq_last: u64,
+    created_at: String,
+    content: String,
+    body_bytes: u64,
+    header: String,
+    previous: String,
+}
+
+impl From<&Header> for HeaderView {
+    fn from(h: &Header) -> HeaderView {
+        HeaderView {
+            symbol: h.symbol.to_string(),
+            family: h.family.to_string(),
+            version: h.version,
+            epoch: h.epoch.map(|e| e.to_string()),
+            profile: h.profile.to_string(),
+            configuration: h.configuration.to_string(),
+            seq_first: h.seq_first.0,
+            seq_last: h.seq_last.0,
+            created_at: h.created_at.to_rfc3339(),
+            content: h.content.to_string(),
+            body_bytes: h.body_len,
+            header: h.hash().to_string(),
+            previous: h.previous.to_string(),
+        }
+    }
+}
+
+pub fn run(common: &Common, command: &Artifacts) -> anyhow::Result<Exit> {
+    let archive = open::archive(common)?;
+    match &command.command {
+        Command::List(list) => run_list(common, &archive, list),
+        Command::Show(show) => run_show(common, &archive, show),
+        Command::Diff(diff) => run_diff(common, &archive, diff),
+    }
+}
+
+fn run_list(common: &Common, archive: &Archive, list: &List) -> anyhow::Result<Exit> {
+    let families = archive.families()?.into_iter().filter(|(symbol, family)| {
+        list.symbol.as_deref().is_none_or(|s| s == &**symbol)
+            && list.family.as_deref().is_none_or(|f| f == &**family)
+    });
+    let whole = list.symbol.is_some() && list.family.is_some();
+    let mut headers = Vec::new();
+    for (symbol, family) in families {
+        if whole {
+            headers.extend(archive.derived().headers(&symbol, &family, list.from, list.limit)?);
+        } else {
+            headers.extend(archive.derived().latest(&symbol, &family)?);
+        }
+    }
+    headers.truncate(list.limit);
+    if common.json {
+        output::json(&headers.iter().map(HeaderView::from).collect::<Vec<_>>())?;
+        return Ok(Exit::Fine);
+    }
+    let rows: Vec<Vec<String>> = headers
+        .iter()
+        .map(|h| {
+            vec![
+                h.symbol.to_string(),
+                h.family.to_string(),
+                format!("v{}", h.version),
+                h.created_at.to_rfc3339(),
+                format!("{}..{}", h.seq_first, h.seq_last),
+                h.epoch.map_or_else(|| "-".to_owned(), |e| e.to_string()[..12].to_owned()),
+                h.profile.to_string(),
+                h.content.to_string()[..12].to_owned(),
+            ]
+        })
+        .collect();
+    output::table(
+        &["symbol", "family", "version", "created at", "events", "epoch", "profile", "content"],
+        &rows,
+    );
+    Ok(Exit::Fine)
+}
+
+fn run_show(common: &Common, archive: &Archive, show: &Show) -> anyhow::Result<Exit> {
+    let header = match (show.version, &show.at) {
+        (Some(version), _) => archive.derived().header(&show.symbol, &show.family, version)?,
+        (None, Some(at)) => {
+            let seq = open::moment(archive.journal(), Some(at))?;
+            archive.latest_at(&show.symbol, &show.family, At::Seq(seq))?
+        }
+        (None, None) => archive.derived().latest(&show.symbol, &show.family)?,
+    };
+    let header = header.with_context(|| none(archive, &show.symbol, &show.family))?;
+    let body: Value = serde_json::from_slice(&archive.body(&header)?)?;
+    let view = HeaderView::from(&header);
+    if !common.json {
+        output::line(format!(
+            "{} {} v{} at {} from events {}..{} by {}",
+            view.symbol,
+            view.family,
+            view.version,
+            view.created_at,
+            view.seq_first,
+            view.seq_last,
+            view.profile
+        ));
+        output::line(serde_json::to_string_pretty(&body)?);
+        return Ok(Exit::Fine);
+    }
+    output::json(&serde_json::json!({ "header": view, "body": body }))?;
+    Ok(Exit::Fine)
+}
+
+fn none(archive: &Archive, symbol: &str, family: &str) -> String {
+    let known: Vec<String> = archive
+        .families()
+        .map(|all| all.into_iter().map(|(s, f)| format!("{s} {f}")).collect())
+        .unwrap_or_default();
+    format!("no such artifact of {symbol} {family}; there are: {}", known.join(", "))
+}
+
+fn run_diff(common: &Common, archive: &Archive, diff: &Diff) -> anyhow::Result<Exit> {
+    if diff.before == diff.after {
+        bail!("version {} is equal to itself; name two versions", diff.before);
+    }
+    let read = |version: u64| -> anyhow::Result<(Header, bytes::Bytes)> {
+        let header = archive
+            .derived()
+            .header(&diff.symbol, &diff.family, version)?
+            .with_context(|| format!("{} {} has no version {version}", diff.symbol, diff.family))?;
+        let body = archive.body(&header)?;
+        Ok((header, body))
+    };
+    let ((before, before_body), (after, after_body)) = (read(diff.before)?, read(diff.after)?);
+    let changes = orrery_replay::diff::diff_bodies(&before_body, &after_body)?;
+    let shown = &changes[..changes.len().min(diff.limit)];
+    if common.json {
+        let cells: Vec<Value> = shown
+            .iter()
+            .map(|c| serde_json::json!({"path": c.path, "before": c.left, "after": c.right, "absolute": c.absolute, "relative": c.relative}))
+            .collect();
+        output::json(&serde_json::json!({
+            "before": HeaderView::from(&before),
+            "after": HeaderView::from(&after),
+            "total": changes.len(),
+            "changes": cells,
+        }))?;
+    } else {
+        let text =
+            |v: &Option<Value>| v.as_ref().map_or_else(|| "(absent)".to_owned(), Value::to_string);
+        let number = |v: Option<f64>| v.map_or_else(String::new, |n| format!("{n:+.6}"));
+        let rows: Vec<Vec<String>> = shown
+            .iter()
+            .map(|c| {
+                vec![
+                    c.path.clone(),
+                    text(&c.left),
+                    text(&c.right),
+                    number(c.absolute),
+                    number(c.relative),
+                ]
+            })
+            .collect();
+        output::table(&["path", "before", "after", "absolute", "relative"], &rows);
+        output::line(format!("{} of {} changes", shown.len(), changes.len()));
+    }
+    Ok(if changes.is_empty() { Exit::Fine } else { Exit::Finding })
+}

@@ -1,0 +1,262 @@
+//! `orrery import`: captured files into the journal, then folded.
+
+use std::collections::BTreeMap;
+
+use anyhow::bail;
+use clap::{Args, ValueEnum};
+use orrery_journal::units::Seq;
+use orrery_journal::{Calendar, SyncMode};
+use serde::Serialize;
+
+use super::exit::Exit;
+use super::{Common, epochs, open, output};
+use crate::clock::{self, Stopwatch};
+use crate::feeds::Format;
+use crate::import::{ImportOptions, ImportReport, Input, Outcome, import};
+use crate::partition::Partition;
+
+/// Journal captured market files and fold them.
+///
+/// Files or folders; the format of each file is recognised by content, zstd and
+/// gzip included, or told as FORMAT=PATH. Several files are merged by time.
+/// Importing a file twice adds nothing; an interrupted import goes on where it
+/// stopped.
+///
+/// Exit code 0: all input was taken or was there. 1: some of it was refused
+/// (it is kept in quarantine with its reason). 2: nothing could be done.
+///
+/// Example: orrery import massive-ws=ticks.ndjson.zst chains/
+#[derive(Debug, Args)]
+pub struct Import {
+    /// Files and folders; FORMAT=PATH names the format.
+    #[arg(required = true, value_name = "[FORMAT=]PATH")]
+    inputs: Vec<String>,
+    /// Calendar of a new journal.
+    #[arg(long, value_enum)]
+    calendar: Option<CalendarName>,
+    /// Drafts in one append. Changes no byte of the result.
+    #[arg(long, default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    batch: u32,
+    /// Print `acknowledged SEQ` whenever more of the journal is durable.
+    #[arg(long)]
+    acks: bool,
+}
+
+/// How a moment maps to a trading day.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum CalendarName {
+    /// The date in New York.
+    NewYork,
+    /// The date in UTC.
+    Utc,
+}
+
+#[derive(Serialize)]
+struct Report {
+    files: Vec<File>,
+    kinds: BTreeMap<&'static str, u64>,
+    contracts: u64,
+    refused: BTreeMap<&'static str, u64>,
+    files_refused: u64,
+    late: u64,
+    skipped: u64,
+    added: u64,
+    first: Option<String>,
+    last: Option<String>,
+    seqs: Option<(u64, u64)>,
+    geometry_miss: u64,
+    damaged_chains: u64,
+    folded_events: u64,
+    artifacts: u64,
+    seconds: f64,
+    epochs: Vec<epochs::EpochView>,
+}
+
+#[derive(Serialize)]
+struct File {
+    path: String,
+    format: Option<&'static str>,
+    outcome: String,
+    kinds: BTreeMap<&'static str, u64>,
+    contracts: u64,
+    refused: BTreeMap<&'static str, u64>,
+    examples: Vec<String>,
+    late: u64,
+    skipped: u64,
+    added: u64,
+}
+
+pub fn run(common: &Common, command: &Import) -> anyhow::Result<Exit> {
+    let inputs: Vec<Input> = command.inputs.iter().map(|i| Input::parse(i)).collect();
+    let calendar = command.calendar.map(|c| match c {
+        CalendarName::NewYork => Calendar::NewYork,
+        CalendarName::Utc => Calendar::Utc,
+    });
+    let data = open::or_create(common, calendar, SyncMode::Group)?;
+    let watch = Stopwatch::start();
+    let report = append(command, &data, &inputs)?;
+    let nothing = report.added + report.skipped == 0;
+    if nothing && report.files_refused > 0 {
+        let told: Vec<String> = report.files.iter().filter_map(refusal).collect();
+        bail!("no file was taken: {}", told.join("; "));
+    }
+    let archive = data.into_archive(common.threads);
+    let head = archive.journal().head().seq;
+    let caught_up = open::catch_up(&archive)?;
+    let (mut geometry_miss, mut damaged_chains) = (0, 0);
+    for symbol in caught_up.engine.partitions() {
+        if let Some(partition) = caught_up.engine.fold_as::<Partition>(symbol) {
+            geometry_miss += partition.counters().geometry_miss();
+            damaged_chains += partition.counters().damaged_chains;
+        }
+    }
+    let epochs = match head {
+        Seq::BEFORE_FIRST => Vec::new(),
+        head => epochs::views(&archive, None, head)?,
+    };
+    let refused = report.files_refused + report.refused.values().sum::<u64>();
+    let view = Report {
+        kinds: report.kinds.iter().map(|(k, n)| (k.name(), *n)).collect(),
+        contracts: report.contracts,
+        refused: report.refused.iter().map(|(r, n)| (r.name(), *n)).collect(),
+        files_refused: report.files_refused,
+        late: report.late,
+        skipped: report.skipped,
+        added: report.added,
+        first: report.first.map(|t| t.to_rfc3339()),
+        last: report.last.map(|t| t.to_rfc3339()),
+        seqs: report.seqs.map(|(a, b)| (a.0, b.0)),
+        geometry_miss,
+        damaged_chains,
+        folded_events: caught_up.counts.events,
+        artifacts: caught_up.counts.artifacts,
+        seconds: watch.seconds(),
+        epochs,
+        files: report.files.iter().map(File::from).collect(),
+    };
+    if common.json {
+        output::json(&view)?;
+    } else {
+        print(&view);
+    }
+    Ok(if refused == 0 { Exit::Fine } else { Exit::Finding })
+}
+
+fn append(command: &Import, data: &open::Data, inputs: &[Input]) -> anyhow::Result<ImportReport> {
+    let writer = data.journal.writer(clock::now)?;
+    let options = ImportOptions { batch: command.batch as usize, ..ImportOptions::default() };
+    let bar = output::progress(0, "importing");
+    let mut acknowledged = Seq::BEFORE_FIRST;
+    let mut tell = || {
+        let head = data.journal.head().seq;
+        if command.acks && head > acknowledged {
+            acknowledged = head;
+            output::line(format!("acknowledged {head}"));
+        }
+    };
+    let report = import(&data.journal, &writer, inputs, &options, &mut |p| {
+        bar.set_length(p.bytes_total);
+        bar.set_position(p.bytes);
+        tell();
+    })?;
+    bar.finish_and_clear();
+    writer.close()?;
+    tell();
+    Ok(report)
+}
+
+fn refusal(file: &crate::import::FileReport) -> Option<String> {
+    match &file.outcome {
+        Outcome::Refused(r) => {
+            Some(format!("{}: {} ({})", file.path.display(), r.what, r.reason.name()))
+        }
+        _ => None,
+    }
+}
+
+impl From<&crate::import::FileReport> for File {
+    fn from(f: &crate::import::FileReport) -> File {
+        File {
+            path: f.path.display().to_string(),
+            format: f.format.map(Format::name),
+            outcome: match &f.outcome {
+                Outcome::Read if f.was_there() => "nothing new".to_owned(),
+                Outcome::Read => "read".to_owned(),
+                Outcome::Ignored { why } => format!("ignored: {why}"),
+                Outcome::Twin { of } => format!("same content as {}", of.display()),
+                Outcome::Refused(r) => format!("refused: {} ({})", r.what, r.reason.name()),
+            },
+            kinds: f.kinds.iter().map(|(k, n)| (k.name(), *n)).collect(),
+            contracts: f.contracts,
+            refused: f.refused.iter().map(|(r, n)| (r.name(), *n)).collect(),
+            examples: f.told.iter().map(|r| format!("{}: {}", r.reason.name(), r.what)).collect(),
+            late: f.late,
+            skipped: f.skipped,
+            added: f.added,
+        }
+    }
+}
+
+fn print(report: &Report) {
+    for file in &report.files {
+        let kinds: Vec<String> =
+            file.kinds.iter().map(|(k, n)| format!("{} {k}", output::grouped(*n))).collect();
+        output::line(format!(
+            "{} [{}] {}{}{}",
+            file.path,
+            file.format.unwrap_or("unknown"),
+            file.outcome,
+            if kinds.is_empty() { "" } else { ": " },
+            kinds.join(", "),
+        ));
+        for example in &file.examples {
+            output::line(format!("  refused {example}"));
+        }
+    }
+    let counts = |what: &BTreeMap<&'static str, u64>| -> String {
+        what.iter()
+            .map(|(k, n)| format!("{k} {}", output::grouped(*n)))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    if report.added == 0 {
+        output::line(format!(
+            "nothing new: the journal held all {} facts",
+            output::grouped(report.skipped)
+        ));
+    } else {
+        output::line(format!(
+            "added {} facts ({} were there, {} came late), {} contracts in chains, {} .. {}",
+            output::grouped(report.added),
+            output::grouped(report.skipped),
+            output::grouped(report.late),
+            output::grouped(report.contracts),
+            report.first.as_deref().unwrap_or("-"),
+            report.last.as_deref().unwrap_or("-"),
+        ));
+    }
+    if !report.refused.is_empty() {
+        output::line(format!("refused, kept in quarantine: {}", counts(&report.refused)));
+    }
+    if report.geometry_miss > 0 {
+        output::line(format!(
+            "{} ticks were for contracts that no chain declares; they are journaled and change nothing",
+            output::grouped(report.geometry_miss)
+        ));
+    }
+    if report.damaged_chains > 0 {
+        output::line(format!(
+            "{} damaged chain snapshots are kept out of the fold",
+            report.damaged_chains
+        ));
+    }
+    output::line(format!(
+        "folded {} events into {} artifacts, {:.1} s in all",
+        output::grouped(report.folded_events),
+        output::grouped(report.artifacts),
+        report.seconds
+    ));
+    if !report.epochs.is_empty() {
+        epochs::print(&report.epochs);
+    }
+}

@@ -1,0 +1,147 @@
+//! Opening a data directory, the same way for every command.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use orrery_journal::units::{RecvTime, Seq, TradingDay};
+use orrery_journal::{Calendar, DaySummary, Journal, OpenOptions, SyncMode};
+use orrery_replay::catch_up::CaughtUp;
+use orrery_replay::derived::Derived;
+
+use super::{Common, output};
+use crate::backend::Archive;
+use crate::models::parameters::Parameters;
+use crate::world::MarketWorld;
+
+/// A data directory: the truth, what is derived from it, and the definitions.
+pub struct Data {
+    /// What happened.
+    pub journal: Journal,
+    /// What follows from it.
+    pub derived: Derived,
+    /// By which definitions.
+    pub world: Arc<MarketWorld>,
+}
+
+/// Opens the journal of an existing data directory.
+///
+/// # Errors
+/// When there is none, or it does not open.
+pub fn journal(common: &Common) -> anyhow::Result<Journal> {
+    if !common.data_dir().join("journal").is_dir() {
+        bail!(
+            "{} holds no journal; `orrery import PATH...` or `orrery demo` makes one, --data names another",
+            common.data_dir().display()
+        );
+    }
+    open_journal(common, None, SyncMode::Group)
+}
+
+/// Opens an existing data directory.
+///
+/// # Errors
+/// When there is none, or it does not open.
+pub fn existing(common: &Common) -> anyhow::Result<Data> {
+    with(common, journal(common)?)
+}
+
+/// Opens a data directory, or makes it.
+///
+/// # Errors
+/// When it does not open.
+pub fn or_create(
+    common: &Common,
+    calendar: Option<Calendar>,
+    sync: SyncMode,
+) -> anyhow::Result<Data> {
+    std::fs::create_dir_all(common.data_dir())
+        .with_context(|| format!("cannot make the data folder {}", common.data_dir().display()))?;
+    with(common, open_journal(common, calendar, sync)?)
+}
+
+fn open_journal(
+    common: &Common,
+    calendar: Option<Calendar>,
+    sync: SyncMode,
+) -> anyhow::Result<Journal> {
+    Ok(Journal::open(common.data_dir(), &OpenOptions { calendar, sync })?)
+}
+
+fn with(common: &Common, journal: Journal) -> anyhow::Result<Data> {
+    let derived = Derived::open(common.data_dir())?;
+    let parameters = Parameters { calendar: journal.calendar(), ..Parameters::default() };
+    let world = Arc::new(MarketWorld::new(parameters)?);
+    Ok(Data { journal, derived, world })
+}
+
+impl Data {
+    /// The archive over this data.
+    #[must_use]
+    pub fn into_archive(self, threads: u16) -> Archive {
+        Archive::new(self.journal, self.derived, self.world, threads)
+    }
+}
+
+/// An archive whose derived data stands at the journal's head.
+///
+/// # Errors
+/// When the data does not open or cannot be folded.
+pub fn archive(common: &Common) -> anyhow::Result<Archive> {
+    let archive = existing(common)?.into_archive(common.threads);
+    catch_up(&archive)?;
+    Ok(archive)
+}
+
+/// Brings derived data to the journal's head, with a progress bar.
+///
+/// # Errors
+/// When the journal or derived data is damaged.
+pub fn catch_up(archive: &Archive) -> anyhow::Result<CaughtUp> {
+    let bar = output::progress(archive.journal().head().seq.0, "folding");
+    let caught_up = archive.catch_up(&mut |at| {
+        bar.set_position(at.seq.0);
+        ControlFlow::Continue(())
+    })?;
+    bar.finish_and_clear();
+    Ok(caught_up)
+}
+
+/// A day of the journal by its text.
+///
+/// # Errors
+/// When the text is no date or the journal has no such day.
+pub fn day(journal: &Journal, text: &str) -> anyhow::Result<DaySummary> {
+    let day = TradingDay::parse(text)
+        .with_context(|| format!("`{text}` is no date; write YYYY-MM-DD"))?;
+    let days = journal.days()?;
+    let known: Vec<String> = days.iter().map(|d| d.day.to_string()).collect();
+    days.into_iter().find(|d| d.day == day).with_context(|| {
+        format!(
+            "the journal has no day {text}; it has {}",
+            if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+        )
+    })
+}
+
+/// A moment on the command line: `seq:123`, a bare seq, or RFC 3339.
+///
+/// # Errors
+/// When it is neither, or lies before the first event.
+pub fn moment(journal: &Journal, text: Option<&str>) -> anyhow::Result<Seq> {
+    let Some(text) = text else { return Ok(journal.head().seq) };
+    let seq = if let Ok(n) = text.strip_prefix("seq:").unwrap_or(text).parse::<u64>() {
+        Seq(n)
+    } else if let Some(time) = RecvTime::parse_rfc3339(text) {
+        journal.seq_at(time)?
+    } else {
+        bail!("`{text}` is no moment; write a seq (`seq:1200`) or a time (`2015-12-24T15:30:00Z`)");
+    };
+    if seq == Seq::BEFORE_FIRST {
+        bail!("`{text}` lies before the first event");
+    }
+    if seq > journal.head().seq {
+        bail!("`{text}` lies beyond the last event, {}", journal.head().seq);
+    }
+    Ok(seq)
+}

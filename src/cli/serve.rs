@@ -1,0 +1,107 @@
+//! `orrery serve`: the live pipeline and the API.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+use orrery_journal::SyncMode;
+
+use super::exit::Exit;
+use super::{Common, open, output};
+use crate::app::{self, Feed, Pace, Service};
+use crate::clock;
+use crate::feeds::simulate::{Simulation, SimulationOptions};
+use crate::projector::link::BusUrl;
+
+/// Serve page, HTTP, SSE and gRPC, with or without a live feed.
+///
+/// Stops on SIGTERM or Ctrl-C: the feed ends, what was taken is synced, folded
+/// and published, streams end.
+///
+/// Example: orrery serve --feed simulate --redis redis://127.0.0.1:6379
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Where events come from; without it only what the journal holds is served.
+    #[arg(long, value_enum)]
+    feed: Option<FeedName>,
+    /// Seed of the simulated session.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    #[command(flatten)]
+    listener: Listener,
+}
+
+/// Feeds that can be served live.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum FeedName {
+    /// A seeded, realistic session in real time.
+    Simulate,
+}
+
+/// Where to listen and to deliver.
+#[derive(Clone, Debug, Args)]
+pub struct Listener {
+    /// Address of page, HTTP, SSE and gRPC; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:8417", env = "ORRERY_LISTEN", value_name = "ADDRESS")]
+    pub listen: SocketAddr,
+    /// Redis of `dealer_gravity:*` (and of everything, without --redis-market).
+    /// Without it documents are served from this process.
+    #[arg(long, env = "ORRERY_REDIS", hide_env_values = true, value_name = "URL")]
+    pub redis: Option<String>,
+    /// Redis of the model keys and of all channels.
+    #[arg(
+        long,
+        env = "ORRERY_REDIS_MARKET",
+        hide_env_values = true,
+        value_name = "URL",
+        requires = "redis"
+    )]
+    pub redis_market: Option<String>,
+    /// Overwrite what another journal left in Redis.
+    #[arg(long, requires = "redis")]
+    pub redis_takeover: bool,
+}
+
+impl Listener {
+    /// The buses, when Redis is configured.
+    ///
+    /// # Errors
+    /// When an address cannot be read.
+    pub fn buses(&self) -> anyhow::Result<Option<(BusUrl, BusUrl)>> {
+        let Some(system) = &self.redis else { return Ok(None) };
+        let market = self.redis_market.as_ref().unwrap_or(system);
+        Ok(Some((BusUrl::parse(system)?, BusUrl::parse(market)?)))
+    }
+}
+
+pub fn run(common: &Common, command: &Serve) -> anyhow::Result<Exit> {
+    let redis = command.listener.buses()?;
+    let data = match command.feed {
+        Some(_) => open::or_create(common, None, SyncMode::Group)?,
+        None => open::existing(common)?,
+    };
+    let feed = command.feed.map(|FeedName::Simulate| {
+        let simulation = Simulation::new(SimulationOptions {
+            seed: command.seed,
+            start: clock::now(),
+            duration_ns: None,
+            ..SimulationOptions::default()
+        });
+        let descriptor = simulation.descriptor();
+        Feed::Simulate { simulation: Box::new(simulation), descriptor, pace: Pace::Wall }
+    });
+    let archive = Arc::new(data.into_archive(common.threads));
+    let engine = open::catch_up(&archive)?.engine;
+    let service = Service {
+        listen: command.listener.listen,
+        feed,
+        redis,
+        takeover: command.listener.redis_takeover,
+    };
+    app::run(archive, engine, service, |address| {
+        output::line(format!(
+            "serving http://{address}/ (page, HTTP, SSE, gRPC); stop with Ctrl-C"
+        ));
+    })?;
+    Ok(Exit::Fine)
+}

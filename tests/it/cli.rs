@@ -1,0 +1,109 @@
+//! The command line as a user meets it: help, JSON, exit codes, questions about
+//! a moment.
+
+use serde_json::Value;
+
+use crate::support::Orrery;
+
+const COMMANDS: &[&[&str]] = &[
+    &["demo"],
+    &["import"],
+    &["serve"],
+    &["replay"],
+    &["verify"],
+    &["days"],
+    &["epochs"],
+    &["artifacts", "list"],
+    &["artifacts", "show"],
+    &["artifacts", "diff"],
+    &["redis", "keys"],
+];
+
+#[test]
+fn every_command_explains_itself_with_an_example() {
+    let orrery = Orrery::new();
+    for command in COMMANDS {
+        let ended = orrery.run(&[command, &["--help"][..]].concat()).expect(0);
+        assert!(ended.stdout.contains("Example: orrery "), "{command:?}: {}", ended.stdout);
+        assert!(ended.stdout.contains("--json"), "{command:?}: {}", ended.stdout);
+    }
+    assert!(!orrery.data().exists(), "help makes no data");
+}
+
+#[test]
+fn the_registry_prints_every_key_once() {
+    let orrery = Orrery::new();
+    let keys = orrery.run(&["redis", "keys", "--json"]).expect(0).json();
+    let templates: Vec<&str> =
+        keys.as_array().expect("a list").iter().filter_map(|k| k["template"].as_str()).collect();
+    for expected in [
+        "dealer_gravity:artifact:{sym}",
+        "dealer_gravity:context:{sym}",
+        "massive:volume_profile",
+        "dealer_gravity_updated",
+        "massive:model:spot:{vendor_symbol}",
+        "massive:model:spot:{vendor_symbol}:trail",
+        "massive:heatmap:model:{vendor_symbol}:latest",
+        "massive:heatmap:diff:{vendor_symbol}",
+        "massive:gex:model:{vendor_symbol}:calls",
+        "massive:gex:model:{vendor_symbol}:puts",
+    ] {
+        let count = templates.iter().filter(|t| **t == expected).count();
+        assert_eq!(count, 1, "{expected} in {templates:#?}");
+    }
+}
+
+#[test]
+fn a_demo_can_be_asked_about_any_moment() {
+    let orrery = Orrery::new();
+    let story = orrery.run(&["demo", "--exit", "--minutes", "1", "--json"]).expect(0).json();
+    assert_eq!(story["replays"][0]["identical"], true, "{story:#}");
+    assert_eq!(story["epochs"].as_array().map(Vec::len), Some(2), "one topology change: {story:#}");
+    let days = orrery.run(&["days", "--json"]).expect(0).json();
+    assert_eq!(days[0]["kinds"]["gap"], 1, "one feed gap: {days:#}");
+
+    // As of the middle of the session nothing of its second half is known.
+    let headers = orrery.headers("SPX", "gex");
+    let middle = &headers[headers.len() / 2];
+    let seq = middle["seq_last"].as_u64().expect("a seq");
+    let at = format!("seq:{seq}");
+    let shown =
+        orrery.run(&["artifacts", "show", "SPX", "gex", "--at", &at, "--json"]).expect(0).json();
+    assert!(shown["header"]["seq_last"].as_u64() <= Some(seq), "{:#}", shown["header"]);
+    let version = |h: &Value| h["version"].as_u64().expect("a version");
+    assert!(version(&shown["header"]) <= version(middle) + 1);
+    let born = story["epochs"][1]["born_seq"].as_u64().expect("a seq");
+    let at = format!("seq:{}", born - 1);
+    let epochs = orrery.run(&["epochs", "--at", &at, "--json"]).expect(0).json();
+    assert_eq!(epochs.as_array().map(Vec::len), Some(1), "{epochs:#}");
+    assert_eq!(epochs[0]["state"], "active");
+
+    // Two versions, cell by cell, biggest change first.
+    let diff =
+        orrery.run(&["artifacts", "diff", "SPX", "gex", "1", "2", "--json"]).expect(1).json();
+    let sizes: Vec<f64> = diff["changes"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|c| c["absolute"].as_f64())
+        .map(f64::abs)
+        .collect();
+    assert!(!sizes.is_empty() && sizes.is_sorted_by(|a, b| a >= b), "{sizes:?}");
+
+    // Running it again adds nothing and is identical again.
+    let again = orrery.run(&["demo", "--exit", "--minutes", "1", "--json"]).expect(0).json();
+    assert_eq!(again["added"], 0, "{again:#}");
+    assert_eq!(again["events"], story["events"]);
+
+    for (args, why) in [
+        (&["artifacts", "show", "SPX", "nothing"][..], "no such artifact"),
+        (&["artifacts", "show", "SPX", "gex", "--version", "999999"], "no such artifact"),
+        (&["artifacts", "show", "SPX", "gex", "--at", "seq:999999999"], "beyond the last event"),
+        (&["artifacts", "show", "SPX", "gex", "--at", "yesterday"], "no moment"),
+        (&["replay", "2001-01-01"], "no day"),
+        (&["artifacts", "diff", "SPX", "gex", "1", "1"], "equal to itself"),
+    ] {
+        let ended = orrery.run(args).expect(2);
+        assert!(ended.stderr.contains(why), "{args:?}: {}", ended.stderr);
+    }
+}

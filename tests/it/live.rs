@@ -1,0 +1,121 @@
+//! The live process: `serve --feed simulate` until SIGTERM, then the same day
+//! again from the journal.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::support::Orrery;
+
+/// A running `orrery serve`, and where it listens.
+pub struct Live {
+    child: Child,
+    pub url: String,
+}
+
+impl Live {
+    pub fn start(orrery: &Orrery, args: &[&str]) -> Live {
+        let mut all = vec!["serve", "--listen", "127.0.0.1:0"];
+        all.extend(args);
+        let mut child =
+            orrery.command(&all).stdout(Stdio::piped()).spawn().expect("the binary starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+        let url = loop {
+            let line = lines.next().expect("an address before the end").expect("text");
+            if let Some(at) = line.find("http://") {
+                break line[at..].split_whitespace().next().expect("a word").to_owned();
+            }
+        };
+        // Keep the pipe read, so that the child never blocks on it.
+        std::thread::spawn(move || lines.for_each(drop));
+        Live { child, url: url.trim_end_matches('/').to_owned() }
+    }
+
+    pub fn get(&self, path: &str) -> (u16, String) {
+        let agent: ureq::Agent =
+            ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let mut response = agent.get(format!("{}{path}", self.url)).call().expect("an answer");
+        let status = response.status().as_u16();
+        (status, response.body_mut().read_to_string().expect("text"))
+    }
+
+    /// Asks until the answer is there and holds `what`.
+    fn wait_for(&self, path: &str, what: &str) {
+        let start = Instant::now();
+        loop {
+            let (status, body) = self.get(path);
+            if status == 200 && body.contains(what) {
+                return;
+            }
+            assert!(start.elapsed() < Duration::from_secs(60), "{path} stays {status}: {body}");
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    pub fn terminate(mut self) -> i32 {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("kill");
+        assert!(sent.success());
+        self.child.wait().expect("an end").code().unwrap_or(-1)
+    }
+}
+
+#[test]
+fn a_live_session_serves_drains_and_replays_identically() {
+    let orrery = Orrery::new();
+    let live = Live::start(&orrery, &["--feed", "simulate", "--seed", "5"]);
+    live.wait_for("/api/models/spot", "I:SPX");
+    live.wait_for("/api/models/gex/I:SPX", "expirations");
+    live.wait_for("/api/models/heatmap/I:SPX", "tiles");
+    live.wait_for("/api/dealer-gravity/artifact", "volume_nodes");
+    live.wait_for("/api/dealer-gravity/context", "gamma_alignment");
+    let (status, metrics) = live.get("/metrics");
+    assert_eq!(status, 200);
+    assert!(metrics.contains("orrery_journal_seq"), "{metrics}");
+    assert_eq!(live.get("/healthz").0, 200);
+    let (status, page) = live.get("/");
+    assert!(status == 200 && page.contains("<canvas"), "{page}");
+    assert_eq!(live.terminate(), 0, "SIGTERM drains and ends well");
+
+    orrery.run(&["verify"]).expect(0);
+    let days = orrery.run(&["days", "--json"]).expect(0).json();
+    for day in days.as_array().expect("a list") {
+        let name = day["day"].as_str().expect("a date");
+        let report = orrery.run(&["replay", name, "--json"]).expect(0).json();
+        assert_eq!(report["identical"], true, "live equals replay: {report:#}");
+        assert!(report["artifacts"].as_u64() > Some(4), "{report:#}");
+    }
+    // And once more without anything derived from the live run.
+    let recorded = orrery.headers("SPX", "gex");
+    std::fs::remove_dir_all(orrery.data().join("derived")).expect("derived data");
+    assert_eq!(orrery.headers("SPX", "gex"), recorded, "rebuilt from the journal alone");
+}
+
+#[test]
+fn a_second_process_on_the_same_data_is_refused_by_name() {
+    let orrery = Orrery::new();
+    let live = Live::start(&orrery, &["--feed", "simulate"]);
+    let ended = orrery.run(&["days"]).expect(2);
+    assert!(ended.stderr.contains("in use"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains(&live.child.id().to_string()),
+        "names the holder: {}",
+        ended.stderr
+    );
+    assert_eq!(live.terminate(), 0);
+}
+
+#[test]
+fn an_address_in_use_is_said_before_anything_is_journaled() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let orrery = Orrery::new();
+    let ended = orrery.run(&["serve", "--feed", "simulate", "--listen", &address]).expect(2);
+    assert!(
+        ended.stderr.contains(&address) && ended.stderr.contains("--listen"),
+        "{}",
+        ended.stderr
+    );
+    let days = orrery.run(&["days", "--json"]).expect(0).json();
+    assert_eq!(days.as_array().map(Vec::len), Some(0), "{days:#}");
+}

@@ -1,0 +1,20 @@
+//! What a user does, end to end. One binary, one module per subject.
+#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods)]
+
+mod architecture;
+mod asked;
+mod bad_input;
+mod captured;
+mod cli;
+mod crash;
+mod day;
+mod determinism;
+mod folding;
+mod grpc;
+mod http;
+mod import;
+mod live;
+mod redis;
+mod served;
+mod sse;
+mod support;

@@ -1,0 +1,447 @@
+//! A real listener on a free port over documents in memory, and samples to
+//! put on its shelf.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use orrery::control::{
+    self, AsOf, Backend, BackendError, Epochs, Plane, ReplayDifference, ReplayOrder,
+    ReplayProgress, ReplaySummary, Which,
+};
+use orrery::gateway::{self, LIMITS, Limits, Parts};
+use orrery::market::book::{Book, Contract, ContractState, Spot, SpotSource, Topology};
+use orrery::market::epoch::{EpochRecord, Moment};
+use orrery::projector::documents::Documents;
+use orrery::shelf::Shelf;
+use orrery_journal::event::OptionRight;
+use orrery_journal::units::{Address, InstrumentId, Price, RecvTime, Seq, TradingDay};
+use orrery_replay::artifact::{Artifact, Header};
+use orrery_replay::fold::EpochId;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+/// 2026-08-19 14:30:00 UTC.
+pub const T0: i64 = 1_787_149_800_000_000_000;
+
+pub struct Served {
+    pub runtime: Runtime,
+    pub address: SocketAddr,
+    pub shelf: Arc<Shelf>,
+    pub backend: Arc<Fake>,
+    pub shutdown: CancellationToken,
+    ready: Arc<Mutex<Result<(), String>>>,
+    task: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl Served {
+    pub fn start() -> Served {
+        Served::with(LIMITS)
+    }
+
+    pub fn with(limits: Limits) -> Served {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let shelf = Arc::new(Shelf::default());
+        let backend = Arc::new(Fake { shelf: Arc::clone(&shelf), ..Fake::default() });
+        let shutdown = CancellationToken::new();
+        let ready = Arc::new(Mutex::new(Ok(())));
+        let (address, task) = runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+            let address = listener.local_addr().expect("its address");
+            let (grpc, _health) =
+                control::services(backend.clone(), Arc::clone(&shelf), shutdown.clone())
+                    .await
+                    .expect("services");
+            let is_ready = Arc::clone(&ready);
+            let parts = Parts {
+                documents: Arc::new(Documents::local(Arc::clone(&shelf))),
+                now_ms: || T0 / 1_000_000,
+                metrics: Arc::new(|| "# EOF\n".into()),
+                ready: Arc::new(move || is_ready.lock().expect("not poisoned").clone()),
+            };
+            let serving = gateway::serve(listener, parts, Some(grpc), limits, shutdown.clone());
+            let task = tokio::spawn(async move { serving.await.expect("serves to its end") });
+            (address, task)
+        });
+        Served { runtime, address, shelf, backend, shutdown, ready, task: Some(task) }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub fn agent(&self) -> ureq::Agent {
+        ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(20)))
+            .build()
+            .into()
+    }
+
+    pub fn text(&self, path: &str) -> (u16, String) {
+        let mut response = self.agent().get(self.url(path)).call().expect("an answer");
+        let text = response.body_mut().read_to_string().expect("text");
+        (response.status().as_u16(), text)
+    }
+
+    pub fn get(&self, path: &str) -> (u16, Value) {
+        let (status, text) = self.text(path);
+        let json = serde_json::from_str(&text)
+            .unwrap_or_else(|e| panic!("{path} answered {status} without JSON ({e}): {text}"));
+        (status, json)
+    }
+
+    pub fn set_ready(&self, ready: Result<(), String>) {
+        *self.ready.lock().expect("not poisoned") = ready;
+    }
+
+    pub fn place_samples(&self, version: u64, spot: f64) {
+        for sample in samples(version, spot) {
+            self.backend.keep(sample.clone());
+            self.shelf.place(sample);
+        }
+    }
+
+    /// Asks the server to stop and waits until it has.
+    pub fn stop(&mut self, patience: Duration) -> bool {
+        self.shutdown.cancel();
+        let Some(task) = self.task.take() else { return true };
+        self.runtime.block_on(async { tokio::time::timeout(patience, task).await.is_ok() })
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+pub fn artifact(symbol: &str, family: &str, version: u64, body: &Value) -> Artifact {
+    let body = Bytes::from(body.to_string());
+    let profile = match family {
+        "gex" => "gex/naive-oi@1",
+        "heatmap" => "heatmap/mid@1",
+        "gravity" => "gravity/tv-microbins-30@1",
+        _ => "sample@1",
+    };
+    Artifact {
+        header: Header {
+            symbol: symbol.into(),
+            family: family.into(),
+            version,
+            epoch: Some(Address::of(b"topology")),
+            profile: profile.into(),
+            configuration: Address::of(b"configuration"),
+            seq_first: Seq(version * 10 - 9),
+            seq_last: Seq(version * 10),
+            created_at: RecvTime(T0 + version as i64 * 1_000_000_000),
+            content: Address::of(&body),
+            body_len: body.len() as u64,
+            previous: Address::default(),
+        },
+        body,
+    }
+}
+
+/// One artifact of each family, as the models would make them.
+pub fn samples(version: u64, spot: f64) -> Vec<Artifact> {
+    let at = RecvTime(T0 + version as i64 * 1_000_000_000).to_rfc3339();
+    let single = json!({"symbol": "I:SPX", "strategy": "single", "dte": 0, "strike": 6540.0,
+                        "width": 0, "call": {"mid": spot - 6530.0}, "put": {"mid": 9.5}});
+    vec![
+        artifact(
+            "SPX",
+            "spot",
+            version,
+            &json!({"symbol": "I:SPX", "value": spot, "at": at, "source": "index"}),
+        ),
+        artifact(
+            "SPX",
+            "heatmap",
+            version,
+            &json!({"symbol": "I:SPX", "dtes_available": [0], "dte_tile_counts": {"0": 1},
+                    "tiles": {"single:0:0:6540": single}, "quality": {}}),
+        ),
+        artifact(
+            "SPX",
+            "gex",
+            version,
+            &json!({"symbol": "I:SPX", "spot": spot,
+                    "expirations": {"2026-08-19": {"calls": {"6540": 12.5}, "puts": {"6540": 7.25}}},
+                    "by_strike": [{"strike": 6540.0, "call": 12.5, "put": -7.25, "net": 5.25 + version as f64}],
+                    "levels": {"net": 5.25, "call_wall": 6540.0, "put_wall": 6540.0, "peak": 6540.0,
+                               "flip": {"nearest": null, "crossings": [], "method": "repricing"}},
+                    "quality": {}}),
+        ),
+        artifact(
+            "SPX",
+            "gravity",
+            version,
+            &json!({"symbol": "SPX", "profile": {"min": 6539.0, "step": 1.0, "bins": [100, 1000, 0, 300]},
+                    "raw_bins": [0, 1000, 0, 10],
+                    "structures": {"volume_nodes": [6540.0], "volume_wells": [[6541.0, 6541.0]],
+                                   "crevasses": [], "market_memory_strength": 0.74},
+                    "structural_lines": [],
+                    "meta": {"spot": spot, "algorithm": "tv_microbins_30", "normalized_scale": 1000,
+                             "proxy": null},
+                    "quality": {}}),
+        ),
+        artifact(
+            "SPX",
+            "context",
+            version,
+            &json!({"symbol": "SPX", "spot": spot, "nearest_volume_node": 6540.0,
+                    "nearest_volume_node_dist": 0.0, "volume_well_proximity": 0.0001,
+                    "in_crevasse": false, "market_memory_strength": 0.74,
+                    "gamma_alignment": "positive"}),
+        ),
+    ]
+}
+
+/// Artifacts by symbol, family and version.
+type Kept = BTreeMap<(Box<str>, Box<str>, u64), Artifact>;
+
+/// A backend over what tests put into it.
+#[derive(Default)]
+pub struct Fake {
+    shelf: Arc<Shelf>,
+    kept: Mutex<Kept>,
+    /// A replay of this backend waits until it is cancelled.
+    pub replay_waits: AtomicBool,
+    /// A replay of this backend ends with a difference.
+    pub replay_differs: AtomicBool,
+}
+
+impl Fake {
+    pub fn keep(&self, artifact: Artifact) {
+        let header = &artifact.header;
+        let key = (header.symbol.clone(), header.family.clone(), header.version);
+        self.kept.lock().expect("not poisoned").insert(key, artifact);
+    }
+
+    /// Keeps a version and puts it on the shelf, as the house does.
+    pub fn publish(&self, artifact: Artifact) {
+        self.keep(artifact.clone());
+        self.shelf.place(artifact);
+    }
+
+    fn moment(&self, as_of: AsOf) -> Result<Moment, BackendError> {
+        let seq = match as_of {
+            AsOf::Head => 1000,
+            AsOf::Seq(Seq(seq)) if seq <= 1000 => seq,
+            AsOf::Time(RecvTime(t)) if t >= T0 => 1000.min((t - T0) as u64 / 1_000_000_000),
+            other => {
+                return Err(BackendError::OutOfRange {
+                    asked: format!("{other:?}"),
+                    has: "seq 1 to 1000".into(),
+                });
+            }
+        };
+        Ok(Moment { seq: Seq(seq), at: RecvTime(T0 + seq as i64 * 1_000_000_000) })
+    }
+}
+
+fn known(symbol: &str) -> Result<(), BackendError> {
+    if symbol == "SPX" {
+        Ok(())
+    } else {
+        Err(BackendError::Unknown { what: "symbol", name: symbol.into() })
+    }
+}
+
+/// Two expirations, strikes 6500 to 6600 by 5, calls and puts.
+pub fn topology() -> Topology {
+    let today = TradingDay::parse("2026-08-19").expect("a date");
+    let mut contracts = Vec::new();
+    for expiry in [today, TradingDay(today.0 + 1)] {
+        for step in 0..21 {
+            for right in [OptionRight::Call, OptionRight::Put] {
+                let strike = 6500 + step * 5;
+                let side = if right == OptionRight::Call { 'C' } else { 'P' };
+                contracts.push(Contract {
+                    instrument: InstrumentId(contracts.len() as u32 + 1),
+                    ticker: format!("O:SPXW{}{side}{strike}", expiry.0).into(),
+                    root: "SPXW".into(),
+                    expiry,
+                    settles_at: RecvTime(T0 + 6 * 3_600_000_000_000),
+                    strike: Price(strike * Price::SCALE),
+                    right,
+                    style: None,
+                    multiplier: 100.0,
+                });
+            }
+        }
+    }
+    let slots = contracts.iter().enumerate().map(|(slot, c)| (c.instrument, slot)).collect();
+    Topology {
+        id: Address::of(b"topology"),
+        symbol: "SPX".into(),
+        contracts,
+        expiries: vec![today, TradingDay(today.0 + 1)],
+        widths: vec![Price(20 * Price::SCALE), Price(100 * Price::SCALE)],
+        slots,
+    }
+}
+
+impl Backend for Fake {
+    fn epochs(&self, symbol: &str, as_of: AsOf) -> Result<Epochs, BackendError> {
+        known(symbol)?;
+        let moment = self.moment(as_of)?;
+        let at = |seq: u64| Moment { seq: Seq(seq), at: RecvTime(T0 + seq as i64 * 1_000_000_000) };
+        let record = |id: &[u8], born, promoted: Option<u64>, retired: Option<u64>| EpochRecord {
+            id: Address::of(id),
+            born: at(born),
+            promoted: promoted.map(at),
+            retired: retired.map(at),
+            contracts: 84,
+            strikes: 21,
+            strike_range: Some((Price(6500 * Price::SCALE), Price(6600 * Price::SCALE))),
+            expiries: topology().expiries,
+            roots: vec!["SPXW".into()],
+            widths: topology().widths,
+            chains: 1,
+            dormancies: 0,
+            dormant: false,
+        };
+        let seq = moment.seq.0;
+        let mut epochs =
+            vec![record(b"old", 1, (seq >= 5).then_some(5), (seq >= 105).then_some(105))];
+        if seq >= 100 {
+            epochs.push(record(b"topology", 100, (seq >= 105).then_some(105), None));
+        }
+        Ok(Epochs { moment, epochs })
+    }
+
+    fn plane(
+        &self,
+        symbol: &str,
+        epoch: Option<EpochId>,
+        as_of: AsOf,
+    ) -> Result<Plane, BackendError> {
+        known(symbol)?;
+        if let Some(id) = epoch.filter(|id| *id != Address::of(b"topology")) {
+            return Err(BackendError::Unknown { what: "epoch", name: id.to_string() });
+        }
+        let topology = Arc::new(topology());
+        let states = topology
+            .contracts
+            .iter()
+            .map(|c| ContractState { bid: Some(c.strike.to_f64() / 1000.0), ..Default::default() })
+            .collect();
+        let moment = self.moment(as_of)?;
+        Ok(Plane {
+            moment,
+            day: TradingDay::parse("2026-08-19").expect("a date"),
+            book: Book { topology, states },
+            spot: Some(Spot { value: 6540.25, at: moment.at, source: SpotSource::Index }),
+        })
+    }
+
+    fn families(&self) -> Result<Vec<(Box<str>, Box<str>)>, BackendError> {
+        let kept = self.kept.lock().expect("not poisoned");
+        let mut families: Vec<_> = kept.keys().map(|(s, f, _)| (s.clone(), f.clone())).collect();
+        families.dedup();
+        Ok(families)
+    }
+
+    fn header(
+        &self,
+        symbol: &str,
+        family: &str,
+        which: Which,
+    ) -> Result<Option<Header>, BackendError> {
+        let seq = match which {
+            Which::AsOf(as_of) => self.moment(as_of)?.seq,
+            _ => Seq::MAX,
+        };
+        let kept = self.kept.lock().expect("not poisoned");
+        Ok(kept
+            .values()
+            .map(|artifact| &artifact.header)
+            .filter(|h| &*h.symbol == symbol && &*h.family == family && h.seq_last <= seq)
+            .filter(|h| !matches!(which, Which::Version(v) if v != h.version))
+            .max_by_key(|h| h.version)
+            .cloned())
+    }
+
+    fn headers(
+        &self,
+        symbol: &str,
+        family: &str,
+        from_version: u64,
+        limit: usize,
+    ) -> Result<Vec<Header>, BackendError> {
+        let kept = self.kept.lock().expect("not poisoned");
+        Ok(kept
+            .values()
+            .map(|artifact| &artifact.header)
+            .filter(|h| &*h.symbol == symbol && &*h.family == family && h.version >= from_version)
+            .take(limit)
+            .cloned()
+            .collect())
+    }
+
+    fn body(&self, header: &Header) -> Result<Bytes, BackendError> {
+        let key = (header.symbol.clone(), header.family.clone(), header.version);
+        let kept = self.kept.lock().expect("not poisoned");
+        kept.get(&key)
+            .map(|artifact| artifact.body.clone())
+            .ok_or_else(|| BackendError::Damaged("the body is gone".into()))
+    }
+
+    fn check_day(&self, day: TradingDay) -> Result<(), BackendError> {
+        if day.to_string() == "2026-08-19" {
+            Ok(())
+        } else {
+            Err(BackendError::Unknown { what: "day", name: day.to_string() })
+        }
+    }
+
+    fn replay(
+        &self,
+        order: ReplayOrder,
+        progress: &mut dyn FnMut(ReplayProgress),
+        cancel: &AtomicBool,
+    ) -> Result<ReplaySummary, BackendError> {
+        self.check_day(order.day)?;
+        let mut reached = ReplayProgress { events: 0, events_total: 1000, artifacts: 0 };
+        let mut cancelled = false;
+        while reached.events < 1000 {
+            if cancel.load(Ordering::Relaxed) {
+                cancelled = true;
+                break;
+            }
+            if self.replay_waits.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(5));
+            } else {
+                reached.events += 100;
+                reached.artifacts += 7;
+            }
+            progress(reached);
+        }
+        let differs = self.replay_differs.load(Ordering::Relaxed);
+        Ok(ReplaySummary {
+            progress: reached,
+            elapsed: Duration::from_millis(400),
+            cancelled,
+            difference: differs.then(|| ReplayDifference {
+                symbol: "SPX".into(),
+                family: "gex".into(),
+                version: 3,
+                seq: Seq(30),
+                field: "/levels/net".into(),
+                recorded: "5.25".into(),
+                replayed: "5.26".into(),
+            }),
+        })
+    }
+}
