@@ -22,6 +22,11 @@ pub enum OpenError {
     AcknowledgedLoss { from: Seq, to: Seq },
     #[error("{what} in {path} is damaged: {why}")]
     Damaged { path: PathBuf, what: &'static str, why: String },
+    #[error(
+        "{file} is damaged at byte {offset}: {what}. Nothing was opened or changed{}. Restore the \
+         directory from a copy, and keep this one as evidence", readable(.last_good)
+    )]
+    Corrupt { file: PathBuf, offset: u64, last_good: Option<Seq>, what: String },
     #[error("the journal's calendar is {has:?}, not {wanted:?}; use another --data folder")]
     Calendar { has: Calendar, wanted: Calendar },
     #[error("cannot use {path}")]
@@ -34,6 +39,11 @@ pub enum OpenError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Read(#[from] ReadError),
+}
+
+/// How far the events before damage go.
+fn readable(last_good: &Option<Seq>) -> String {
+    last_good.map_or_else(String::new, |seq| format!("; events up to {seq} lie before the damage"))
 }
 
 /// Why a read failed.

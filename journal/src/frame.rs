@@ -7,7 +7,7 @@
 
 use crate::canon::{LABEL, Label};
 
-const MAGIC: &[u8; 8] = b"ORRYFRAM";
+pub(crate) const MAGIC: &[u8; 8] = b"ORRYFRAM";
 const VERSION: u32 = 1;
 
 /// The stored bytes of a frame.

@@ -10,6 +10,7 @@ use crate::day::{Calendar, DaySummary};
 use crate::event::Kind;
 use crate::index::Index;
 use crate::lock::DirectoryLock;
+use crate::preflight::{self, Verdict};
 use crate::reader::{self, Reader, Stretch};
 use crate::recover::{self, Recovered};
 use crate::store::fjall::FjallStore;
@@ -19,7 +20,7 @@ use crate::tail::{Commit, Tail};
 use crate::units::{Address, InstrumentId, RecvTime, Seq, SourceId, TradingDay};
 use crate::verify::{self, VerifyReport};
 use crate::watermark::{self, Keeper, Mark, MarkError};
-use crate::{AppendError, OpenError, ReadError, Writer, blob, keys};
+use crate::{AppendError, OpenError, ReadError, Writer, blob, keys, mend};
 
 /// When an acknowledgement may be given.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -129,6 +130,9 @@ impl Inner {
 impl Journal {
     /// Opens or creates the journal in `dir/journal`.
     ///
+    /// Its files are looked at first; if they are damaged, nothing is opened
+    /// and nothing is written.
+    ///
     /// # Errors
     /// See [`OpenError`].
     pub fn open(dir: &Path, options: &OpenOptions) -> Result<Journal, OpenError> {
@@ -136,6 +140,7 @@ impl Journal {
         let io = |source| OpenError::Io { path: folder.clone(), source };
         create_folder(&folder).map_err(io)?;
         let lock = DirectoryLock::take(dir)?;
+        let dirty = prepare(&folder)?;
         let store: Arc<dyn Store> = Arc::new(FjallStore::open(&folder.join("db"), &keys::ALL)?);
         let recovered = recover::recover(&store, options.calendar, &folder)?;
         let path = folder.join("HEAD");
@@ -158,6 +163,10 @@ impl Journal {
             Err(MarkError::Io(source)) => return Err(OpenError::Io { path, source }),
         };
         recover::check(&mark, store.as_ref(), &recovered, &folder)?;
+        if dirty {
+            store.sync()?;
+            mend::clear_dirty(&folder).map_err(io)?;
+        }
         let witness = Some(Witness { path, mark });
         Ok(Journal::from(store, recovered, witness, options.sync, Some(lock)))
     }
@@ -357,6 +366,33 @@ impl Journal {
     }
 }
 
+/// Looks at the files before the engine does; says whether the last writer
+/// failed. Nothing is written unless a crash or a failed write explains
+/// everything that is found.
+fn prepare(folder: &Path) -> Result<bool, OpenError> {
+    let io = |source| OpenError::Io { path: folder.to_owned(), source };
+    let found = preflight::inspect(folder)?;
+    if let Verdict::Corrupt { file, offset, last_good, what } = found.verdict {
+        return Err(OpenError::Corrupt { file, offset, last_good, what });
+    }
+    // The log is in order, so what it ends with is the end of the journal.
+    if let (Some(last), Some(acknowledged)) = (found.last, found.acknowledged)
+        && last < acknowledged
+    {
+        return Err(OpenError::AcknowledgedLoss { from: last.next(), to: acknowledged });
+    }
+    if let Verdict::TornTail { file, offset, bytes } = found.verdict {
+        let kept = mend::cut(folder, &file, offset, bytes).map_err(io)?;
+        let (file, kept) = (file.display(), kept.display());
+        tracing::warn!(%file, offset, bytes, %kept, "an unfinished write was cut off");
+    }
+    let dirty = mend::is_dirty(folder).map_err(io)?;
+    if dirty {
+        mend::rewrite_logs(folder).map_err(io)?;
+    }
+    Ok(dirty)
+}
+
 /// Opens a store of derived data (checkpoints, artifacts) in `dir/derived`:
 /// same engine, own folder, own tables, may be deleted at any time.
 ///
@@ -370,4 +406,39 @@ pub fn open_derived(dir: &Path, tables: &[Table]) -> Result<Arc<dyn Store>, Open
 #[must_use]
 pub fn memory_store(_tables: &[Table]) -> Arc<dyn Store> {
     Arc::new(MemoryStore::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Draft, DraftBody, InstrumentRef};
+
+    /// Only a store that fails on demand can show this, so the witness is put
+    /// beside one in memory.
+    #[test]
+    fn a_failed_commit_leaves_the_mark() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("HEAD");
+        let memory = Arc::new(MemoryStore::new());
+        let store: Arc<dyn Store> = memory.clone();
+        let found = recover::recover(&store, None, folder.path()).expect("an empty store opens");
+        let mark = Mark::empty(found.tail.running());
+        watermark::create(&path, &mark).expect("HEAD is written");
+        let witness = Some(Witness { path, mark });
+        let journal = Journal::from(store, found, witness, SyncMode::Group, None);
+        let writer = journal.writer(|| RecvTime(1)).expect("a writer");
+        let beat = || Draft {
+            recv: None,
+            vendor_time: None,
+            instrument: InstrumentRef::None,
+            source: SourceId::JOURNAL,
+            extension: None,
+            body: DraftBody::ClockBeat,
+        };
+        writer.append(vec![beat()]).and_then(|t| t.wait()).expect("commits");
+        assert!(!mend::is_dirty(folder.path()).expect("looks"));
+        memory.fail_after(0, true);
+        assert!(writer.append(vec![beat()]).and_then(|t| t.wait()).is_err());
+        assert!(mend::is_dirty(folder.path()).expect("looks"));
+    }
 }

@@ -8,7 +8,8 @@
 //!
 //! To read on: [`units`] and [`event`] are the vocabulary; `stage` turns drafts
 //! into rows, `tail` rows into frames and pages; `writer` drives them; `reader` brings events
-//! back; `recover` opens; [`store`] is the seam to the disk. `FORMAT.md` has
+//! back; [`preflight`] looks at the files
+//! before anything is opened; `recover` opens; [`store`] is the seam to the disk. `FORMAT.md` has
 //! every byte.
 #![warn(missing_docs)]
 
@@ -25,7 +26,9 @@ mod journal;
 pub mod keys;
 pub mod limits;
 mod lock;
+mod mend;
 mod page;
+pub mod preflight;
 mod reader;
 mod recover;
 mod stage;

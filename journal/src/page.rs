@@ -18,7 +18,7 @@ use crate::units::{Address, Seq};
 const MAGIC: &[u8; 8] = b"ORRYPAGE";
 /// Version of the canonical bytes; a part of what is addressed.
 const CANONICAL: u32 = 1;
-const STORED_MAGIC: &[u8; 8] = b"ORRYCOLS";
+pub(crate) const STORED_MAGIC: &[u8; 8] = b"ORRYCOLS";
 /// Version of the stored columns.
 const STORED: u32 = 1;
 /// Length of the blake3 behind the columns.

@@ -25,7 +25,7 @@ use crate::store::{Durability, StoreError};
 use crate::tail::Tail;
 use crate::units::{Address, RecvTime, Seq, SourceId};
 use crate::watermark::Keeper;
-use crate::{AppendError, SyncMode};
+use crate::{AppendError, SyncMode, mend};
 
 /// Takes drafts; one committer thread gives them their place.
 ///
@@ -258,6 +258,7 @@ impl Committer {
             let done = self.commit(appends, &mut answers);
             if let Err(why) = done {
                 tracing::error!(why, "journal stopped taking events");
+                self.mark_dirty(&why);
                 // The queue first: whoever hears of the failure finds it shut.
                 self.queue.poison(why.clone());
                 for (promise, _) in answers {
@@ -270,7 +271,17 @@ impl Committer {
         }
         match self.finish() {
             Ok(()) => self.inner.give_back(self.tail, self.keeper),
-            Err(why) => self.queue.poison(why),
+            Err(why) => {
+                self.mark_dirty(&why);
+                self.queue.poison(why);
+            }
+        }
+    }
+
+    /// Has the next opening put everything on disk anew.
+    fn mark_dirty(&self, why: &str) {
+        if let Some(folder) = self.keeper.as_ref().and_then(|keeper| keeper.path().parent()) {
+            mend::mark_dirty(folder, why);
         }
     }
 

@@ -4,5 +4,6 @@ mod append;
 mod crash;
 mod format;
 mod model;
+mod preflight;
 mod stores;
 mod support;

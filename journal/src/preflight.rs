@@ -1,0 +1,302 @@
+//! A look at the database before the engine opens it: nothing here writes.
+//!
+//! Opening, the engine cuts its log at the first thing that it cannot read,
+//! deletes keyspaces that look unfinished and trusts manifests blindly; damage
+//! would be made permanent, and the evidence would be gone. So the files are
+//! read first (their layout is in `FORMAT.md`, section 11) and what no crash
+//! can have left is refused. Where this stops: what the values mean is checked
+//! by `recover`, and what was acknowledged by the watermark.
+
+mod log;
+mod tree;
+mod window;
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use self::log::{End, Progress};
+use self::window::Window;
+use crate::OpenError;
+use crate::units::Seq;
+use crate::watermark::{self, MarkError};
+
+/// Bytes of tables that are read at most, small files first, so that opening a
+/// large journal does not read all of it. Larger files must exist; what is in
+/// them is checked on every read and by verification.
+const CHECK_BYTES: u64 = 1 << 30;
+
+/// The engine's own and one for each table of format 1. Not counted from the
+/// tables: a later format may add some to a journal that lacks them.
+const KEYSPACES: usize = 7;
+
+/// What state the files are in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// Whole.
+    Clean,
+    /// The last write of the engine's log was cut short, as by a crash.
+    TornTail {
+        /// The log.
+        file: PathBuf,
+        /// Where the unfinished write begins.
+        offset: u64,
+        /// How much of it there is.
+        bytes: u64,
+    },
+    /// Something no crash leaves.
+    Corrupt {
+        /// What is damaged.
+        file: PathBuf,
+        /// Where; 0 if only the file as a whole is known to be wrong.
+        offset: u64,
+        /// The last event in the engine's log before the damage, if any.
+        last_good: Option<Seq>,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+/// What was found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Report {
+    /// The state of the files.
+    pub verdict: Verdict,
+    /// The last event in the engine's log; `None` if it holds none.
+    pub last: Option<Seq>,
+    /// The last event that is known to be acknowledged, if `HEAD` says so.
+    pub acknowledged: Option<Seq>,
+}
+
+/// A damaged file.
+struct Damage {
+    file: PathBuf,
+    offset: u64,
+    what: String,
+}
+
+impl Damage {
+    fn whole(file: PathBuf, what: &str) -> Option<Damage> {
+        Some(Damage { file, offset: 0, what: what.to_owned() })
+    }
+}
+
+/// Looks at the files in `folder` (`DATA/journal`).
+///
+/// # Errors
+/// When files cannot be read; damage is a verdict, not an error.
+pub fn inspect(folder: &Path) -> Result<Report, OpenError> {
+    let database = folder.join("db");
+    look(folder, &database).map_err(|source| OpenError::Io { path: database, source })
+}
+
+fn look(folder: &Path, database: &Path) -> io::Result<Report> {
+    let (created, acknowledged) = match watermark::read(&folder.join("HEAD")) {
+        Ok(mark) => (true, Some(mark.seq)),
+        Err(MarkError::Missing) => (false, None),
+        Err(MarkError::Damaged(_)) => (true, None),
+        Err(MarkError::Io(e)) => return Err(e),
+    };
+    let mut report = Report { verdict: Verdict::Clean, last: None, acknowledged };
+    if !database.try_exists()? {
+        return Ok(report);
+    }
+    let logs = numbered(database, ".jnl")?;
+    let keyspaces = numbered(&database.join("keyspaces"), "")?;
+    let mut progress = Progress::default();
+    let found = check_logs(&logs, &mut progress, acknowledged, &mut report.verdict)?;
+    report.last = progress.event;
+    let found = match found {
+        None => {
+            let full = created || progress.event.is_some() || holds_tables(&keyspaces)?;
+            check_folders(database, &logs, &keyspaces, full)?
+        }
+        found => found,
+    };
+    if let Some(Damage { file, offset, what }) = found {
+        report.verdict = Verdict::Corrupt { file, offset, last_good: progress.event, what };
+    }
+    Ok(report)
+}
+
+/// Reads all logs in order; a torn end of the last one goes to `verdict`.
+fn check_logs(
+    logs: &[(u64, PathBuf)],
+    progress: &mut Progress,
+    acknowledged: Option<Seq>,
+    verdict: &mut Verdict,
+) -> io::Result<Option<Damage>> {
+    let mut before = None;
+    for (at, (id, path)) in logs.iter().enumerate() {
+        if before.is_some_and(|before: u64| before.checked_add(1) != Some(*id)) {
+            return Ok(Damage::whole(path.clone(), "the log before it is missing"));
+        }
+        before = Some(*id);
+        let file = File::open(path)?;
+        let len = file.metadata()?.len();
+        let end = log::scan(&mut Window::new(file, len), progress)?;
+        let damage = |offset, what: &str| {
+            Ok(Some(Damage { file: path.clone(), offset, what: what.to_owned() }))
+        };
+        match end {
+            End::Clean => {}
+            End::Corrupt { offset, what } => return damage(offset, &what),
+            End::Torn { offset, .. } if at + 1 < logs.len() => {
+                return damage(offset, "unreadable, although a later log follows");
+            }
+            End::Torn { offset, bytes, hole, later } => {
+                // Writes that were not synced reach the disk in any order; but
+                // then nothing behind them was promised.
+                let promised =
+                    acknowledged.is_none_or(|a| progress.event.unwrap_or(Seq::BEFORE_FIRST) < a);
+                if later && promised {
+                    return damage(offset, "unreadable, although what follows is not");
+                }
+                if hole {
+                    tracing::warn!(path = %path.display(), offset, "sectors were never written");
+                }
+                *verdict = Verdict::TornTail { file: path.clone(), offset, bytes };
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Everything but the logs. A database that crashed while being created
+/// (`full` is false) may lack anything, because it has nothing to lose.
+fn check_folders(
+    database: &Path,
+    logs: &[(u64, PathBuf)],
+    keyspaces: &[(u64, PathBuf)],
+    full: bool,
+) -> io::Result<Option<Damage>> {
+    if !full {
+        return Ok(None);
+    }
+    let version = database.join("version");
+    if tree::small(&version, 4)?.as_deref() != Some(b"FJL\x03") {
+        return Ok(Damage::whole(version, "the engine's format mark is missing or another"));
+    }
+    if logs.is_empty() {
+        let what = "no log (*.jnl) is left; the engine would begin an empty one";
+        return Ok(Damage::whole(database.to_owned(), what));
+    }
+    if keyspaces.len() < KEYSPACES {
+        let what = "fewer keyspaces than the journal has tables";
+        return Ok(Damage::whole(database.join("keyspaces"), what));
+    }
+    let mut wanted = Vec::new();
+    for (_, folder) in keyspaces {
+        if let Some(damage) = tree::manifest(folder, &mut wanted)? {
+            return Ok(Some(damage));
+        }
+    }
+    wanted.sort_by(|a, b| (a.bytes, &a.path).cmp(&(b.bytes, &b.path)));
+    let mut left = CHECK_BYTES;
+    for file in &wanted {
+        let Some(rest) = left.checked_sub(file.bytes) else {
+            tracing::debug!(path = %file.path.display(), "checked on reading only");
+            continue;
+        };
+        left = rest;
+        if let Some(damage) = tree::contents(file)? {
+            return Ok(Some(damage));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether any keyspace but the engine's own has files.
+fn holds_tables(keyspaces: &[(u64, PathBuf)]) -> io::Result<bool> {
+    for (id, folder) in keyspaces {
+        if *id != 0 && !numbered(&folder.join("tables"), "")?.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// What in a folder is called by a number and this ending, in order; nothing
+/// if there is no folder.
+fn numbered(folder: &Path, ending: &str) -> io::Result<Vec<(u64, PathBuf)>> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(e),
+    };
+    let mut out = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name();
+        let number = name.to_str().and_then(|n| n.strip_suffix(ending)).map(str::parse);
+        if let Some(Ok(number)) = number {
+            out.push((number, entry.path()));
+        }
+    }
+    out.sort();
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn logs(folder: &Path, files: &[&[u8]]) -> Vec<(u64, PathBuf)> {
+        let write = |(id, bytes): (usize, &&[u8])| {
+            let path = folder.join(format!("{id}.jnl"));
+            std::fs::write(&path, bytes).expect("writes");
+            (id as u64, path)
+        };
+        files.iter().enumerate().map(write).collect()
+    }
+
+    /// The file and offset of the damage, else whether the end is torn.
+    fn check(files: &[&[u8]], acknowledged: u64) -> Result<bool, (String, u64)> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let logs = logs(folder.path(), files);
+        let (mut progress, mut verdict) = (Progress::default(), Verdict::Clean);
+        let seq = Some(Seq(acknowledged));
+        match check_logs(&logs, &mut progress, seq, &mut verdict).expect("reads") {
+            Some(Damage { file, offset, .. }) => {
+                Err((file.file_name().expect("a name").to_string_lossy().into_owned(), offset))
+            }
+            None => Ok(verdict != Verdict::Clean),
+        }
+    }
+
+    #[test]
+    fn a_sealed_log_must_be_whole_and_the_next_must_follow() {
+        let batches = |seqnos: std::ops::Range<u64>| {
+            let mut out = Vec::new();
+            seqnos.for_each(|n| log::tests::put(&mut out, n, &[&[n as u8; 3_000]]));
+            out
+        };
+        let (one, two) = (batches(1..4), batches(4..7));
+        let mut padded = one.clone();
+        padded.resize(100_000, 0);
+        assert_eq!(check(&[&padded, &two], 0), Ok(false));
+        assert_eq!(check(&[&one, &two[..two.len() - 9]], 0), Ok(true));
+        let third = batches(1..3).len() as u64;
+        let cut = &one[..one.len() - 9];
+        assert_eq!(check(&[cut, &two], 0), Err(("0.jnl".into(), third)));
+        assert_eq!(check(&[&two, &one], 0), Err(("1.jnl".into(), 0)));
+
+        // What was not synced may lack sectors in its midst, but only behind
+        // what was acknowledged.
+        let mut hole = two.clone();
+        hole[1_024..1_536].fill(0);
+        assert_eq!(check(&[&one, &hole], 0), Ok(true));
+        assert_eq!(check(&[&one, &hole], 1), Err(("1.jnl".into(), 0)));
+        assert_eq!(check(&[&hole, &one], 0), Err(("0.jnl".into(), 0)));
+    }
+
+    #[test]
+    fn a_missing_log_is_noticed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut logs = logs(folder.path(), &[b"", b"", b""]);
+        logs.remove(1);
+        let (mut progress, mut verdict) = (Progress::default(), Verdict::Clean);
+        let found = check_logs(&logs, &mut progress, None, &mut verdict).expect("reads");
+        assert!(found.is_some_and(|damage| damage.file.ends_with("2.jnl")));
+    }
+}
