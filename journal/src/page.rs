@@ -215,6 +215,27 @@ mod tests {
         check(&rows, crate::limits::PAGE_EVENTS);
     }
 
+    /// Addresses and stored bytes are for ever: no faster encoder may change a bit.
+    #[test]
+    fn pages_are_stored_as_they_always_were() {
+        let count = crate::limits::PAGE_EVENTS;
+        let pages = [(11, true), (12, false)].map(|(seed, narrow)| {
+            let (stored, address) = encode(label(count), &rows(seed, count, narrow));
+            [address, Address::of(&stored)].map(|a| a.to_string())
+        });
+        let pinned = [
+            [
+                "af2bc0978c8b23c4be05077a560d1a95a50b518be50e385e195385c26d293f3c",
+                "5c0acc55e89cc99934d23806c4c41b0eb3ce2da2169062905d71ef9588c98b6d",
+            ],
+            [
+                "d998e4d60ed6c7880bb8320fa72673abda6c19dfaa70e315488e423c32fa1150",
+                "36467646949db084950bef0d2c51b1cb64978ce4cbf5fa0a0cf194c5182b3cf9",
+            ],
+        ];
+        assert_eq!(pages, pinned);
+    }
+
     #[test]
     fn every_flipped_bit_is_found_and_no_wrong_event_comes_out() {
         let rows = rows(3, 40, true);
