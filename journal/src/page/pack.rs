@@ -6,7 +6,7 @@
 //! values there are. Parameters travel as LEB128 varints.
 
 /// Values of a block.
-const BLOCK: usize = 128;
+pub(super) const BLOCK: usize = 128;
 
 /// Appends the packed column of `values`.
 pub(super) fn pack(values: &[u64], out: &mut Vec<u8>) {
@@ -86,8 +86,18 @@ impl<'a> Source<'a> {
     /// Reads `count` values into `out`, replacing what it held.
     pub(super) fn unpack(&mut self, count: usize, out: &mut Vec<u64>) -> Result<(), &'static str> {
         out.clear();
-        out.resize(count, 0);
-        for block in out.chunks_mut(BLOCK) {
+        self.unpack_more(count, out)
+    }
+
+    /// Reads `count` values behind those that `out` holds.
+    pub(super) fn unpack_more(
+        &mut self,
+        count: usize,
+        out: &mut Vec<u64>,
+    ) -> Result<(), &'static str> {
+        let held = out.len();
+        out.resize(held + count, 0);
+        for block in out.get_mut(held..).unwrap_or_default().chunks_mut(BLOCK) {
             let width = usize::from(self.byte()?);
             if width > 64 {
                 return Err("a column is wider than its values");

@@ -7,7 +7,7 @@
 //! (`pack.rs`). Prediction and difference wrap, so that any values at all come
 //! back exactly. `FORMAT.md` says the same with every byte.
 
-use super::pack::{Source, cost, pack, put_varint, unzigzag, zigzag};
+use super::pack::{BLOCK, Source, cost, pack, put_varint, unzigzag, zigzag};
 use crate::canon::{LABEL, Row, Rows};
 use crate::event::{self, Kind};
 use crate::limits::PAGE_EVENTS;
@@ -49,10 +49,6 @@ enum How {
 impl How {
     fn from_tag(tag: u8, allowed: &[How]) -> Result<How, &'static str> {
         allowed.iter().copied().find(|h| *h as u8 == tag).ok_or("an unknown predictor")
-    }
-    /// Whether values without a reference go to a column of their own.
-    const fn splits(self) -> bool {
-        matches!(self, How::Instrument | How::InstrumentOrLeft | How::Market)
     }
 }
 
@@ -145,17 +141,46 @@ const fn schema(kind: Kind) -> &'static [Field] {
     }
 }
 
-/// No earlier event of the instrument.
-const NONE: u32 = u32::MAX;
+/// No earlier event of the instrument; where there is one, one more than its
+/// place, so that a zero in front of the column stands for "none".
+const NONE: u32 = 0;
 const VENDOR_TIME: u8 = 0x01;
 
-/// The events of one kind: where their rows are, and which earlier row, if
-/// any, predicts each.
+/// Which earlier event predicts each event of a group, and in which order the
+/// residuals are stored: first of those that have one, then of the others.
+#[derive(Default)]
+struct References {
+    from: Vec<u32>,
+    slots: Vec<u32>,
+    /// How many have one.
+    with: usize,
+}
+
+impl References {
+    fn set(&mut self, from: impl Iterator<Item = u32>) {
+        self.from.clear();
+        self.from.extend(from);
+        self.with = self.from.iter().filter(|r| **r != NONE).count();
+        let (mut with, mut alone) = (0, self.with as u32);
+        self.slots.clear();
+        self.slots.extend(self.from.iter().map(|r| {
+            let has = u32::from(*r != NONE);
+            let slot = if has == 1 { with } else { alone };
+            with += has;
+            alone += 1 - has;
+            slot
+        }));
+    }
+}
+
+/// The events of one kind: where their rows are, and what predicts each.
 #[derive(Default)]
 struct Group {
     offsets: Vec<u32>,
-    same: Vec<u32>,
-    market: Vec<u32>,
+    /// Places in this group.
+    same: References,
+    /// Offsets of rows.
+    market: References,
 }
 
 /// Memory that is kept from page to page.
@@ -165,30 +190,53 @@ pub(super) struct Scratch {
     ids: Vec<u64>,
     index: Vec<u64>,
     sources: Vec<u64>,
-    next: Vec<u64>,
-    first: Vec<u64>,
+    column: Vec<u64>,
+    values: Vec<u64>,
     last: Vec<u32>,
+    references: Vec<u32>,
     group: Group,
 }
 
-fn load(rows: &[u8], at: usize, width: usize) -> u64 {
-    let Some(bytes) = rows.get(at..) else { return 0 };
-    match width {
-        8 => bytes.first_chunk().map_or(0, |b| u64::from_le_bytes(*b)),
-        4 => bytes.first_chunk().map_or(0, |b| u64::from(u32::from_le_bytes(*b))),
-        2 => bytes.first_chunk().map_or(0, |b| u64::from(u16::from_le_bytes(*b))),
-        _ => bytes.first().map_or(0, |b| u64::from(*b)),
+fn word<const W: usize>(bytes: &[u8; W]) -> u64 {
+    let mut all = [0; 8];
+    all[..W].copy_from_slice(bytes);
+    u64::from_le_bytes(all)
+}
+
+/// The `W` bytes at an offset, extended with zeros.
+fn load<const W: usize>(rows: &[u8], at: usize) -> u64 {
+    rows.get(at..).and_then(|b| b.first_chunk::<W>()).map_or(0, word)
+}
+
+/// Puts the low `W` bytes of a value at an offset.
+fn store<const W: usize>(rows: &mut [u8], at: usize, value: u64) {
+    let all = value.to_le_bytes();
+    let to = rows.get_mut(at..).and_then(|b| b.first_chunk_mut::<W>());
+    if let (Some(to), Some(low)) = (to, all.first_chunk::<W>()) {
+        *to = *low;
     }
 }
 
-fn store(rows: &mut [u8], at: usize, width: usize, value: u64) {
-    let Some(bytes) = rows.get_mut(at..) else { return };
-    match width {
-        8 => bytes.first_chunk_mut().map(|b| *b = value.to_le_bytes()),
-        4 => bytes.first_chunk_mut().map(|b| *b = (value as u32).to_le_bytes()),
-        2 => bytes.first_chunk_mut().map(|b| *b = (value as u16).to_le_bytes()),
-        _ => bytes.first_mut().map(|b| *b = value as u8),
-    };
+/// Reads a field of all rows of a group.
+fn collect(rows: &[u8], group: &Group, f: &Field) -> Vec<u64> {
+    let at = group.offsets.iter().map(|o| *o as usize + f.at);
+    match f.width {
+        8 => at.map(|at| load::<8>(rows, at)).collect(),
+        4 => at.map(|at| load::<4>(rows, at)).collect(),
+        2 => at.map(|at| load::<2>(rows, at)).collect(),
+        _ => at.map(|at| load::<1>(rows, at)).collect(),
+    }
+}
+
+/// Writes a field of all rows of a group.
+fn spread(rows: &mut [u8], group: &Group, f: &Field, values: &[u64]) {
+    let places = group.offsets.iter().map(|o| *o as usize + f.at).zip(values);
+    match f.width {
+        8 => places.for_each(|(at, v)| store::<8>(rows, at, *v)),
+        4 => places.for_each(|(at, v)| store::<4>(rows, at, *v)),
+        2 => places.for_each(|(at, v)| store::<2>(rows, at, *v)),
+        _ => places.for_each(|(at, v)| store::<1>(rows, at, *v)),
+    }
 }
 
 /// Fills `group` with the events of `kind`. `events` yields kind tag, dense
@@ -198,53 +246,59 @@ fn gather(
     kind: Kind,
     instruments: usize,
     last: &mut Vec<u32>,
+    references: &mut Vec<u32>,
     group: &mut Group,
 ) {
     group.offsets.clear();
-    group.same.clear();
-    group.market.clear();
+    references.clear();
     let (wanted, quote) = (kind as u8, Kind::Quote as u8);
     let market = kind == Kind::Trade;
     // Two tables in one: last of this kind, and for trades the last quote.
     last.clear();
     last.resize(instruments * if market { 2 } else { 1 }, NONE);
+    let mut quotes = Vec::new();
     for (tag, dense, offset) in events {
         let dense = dense as usize;
-        if market && tag == quote {
-            if let Some(slot) = last.get_mut(instruments + dense) {
-                *slot = offset;
-            }
-        } else if tag == wanted {
-            let same = last.get(dense).copied().unwrap_or(NONE);
+        if tag == wanted {
             group.offsets.push(offset);
-            group.same.push(same);
+            references.push(last.get(dense).copied().unwrap_or(NONE));
             if market {
-                let quoted = last.get(instruments + dense).copied().unwrap_or(NONE);
-                group.market.push(if quoted == NONE { same } else { quoted });
+                quotes.push(last.get(instruments + dense).copied().unwrap_or(NONE));
             }
             if let Some(slot) = last.get_mut(dense) {
-                *slot = offset;
+                *slot = group.offsets.len() as u32;
             }
+        } else if market
+            && tag == quote
+            && let Some(slot) = last.get_mut(instruments + dense)
+        {
+            *slot = offset + 1;
         }
     }
+    group.same.set(references.iter().copied());
+    let Group { offsets, same, market } = group;
+    market.set(quotes.iter().zip(&same.from).map(|(quoted, same)| {
+        let traded = || (*same as usize).checked_sub(1).and_then(|at| offsets.get(at));
+        if *quoted == NONE { traded().map_or(NONE, |o| o + 1) } else { *quoted }
+    }));
 }
 
-/// The row that predicts, and what it or this row predicts for the field.
+/// What the row itself predicts for a field.
 #[inline]
-fn predict(rows: &[u8], row: u32, reference: u32, f: &Field, how: How) -> u64 {
-    let at = row as usize;
-    match how {
-        How::Instrument | How::Market if reference == NONE => 0,
-        How::InstrumentOrLeft if reference == NONE => load(rows, at + f.at - 8, 8),
-        How::Instrument | How::InstrumentOrLeft => load(rows, reference as usize + f.at, f.width),
-        // Quote and trade both have their first price at 24.
-        How::Market => load(rows, reference as usize + 24, 8),
-        How::Recv => load(rows, at, 8),
-        How::At24 => load(rows, at + 24, 8),
-        How::At40 => load(rows, at + 40, 8),
-        How::At64 => load(rows, at + 64, 8),
-        How::Least | How::Before => 0,
-    }
+fn within(rows: &[u8], row: u32, how: How) -> u64 {
+    let at = match how {
+        How::At24 => 24,
+        How::At40 => 40,
+        How::At64 => 64,
+        _ => 0,
+    };
+    load::<8>(rows, row as usize + at)
+}
+
+/// What an earlier quote or trade predicts; both have their first price at 24.
+#[inline]
+fn quoted(rows: &[u8], reference: u32) -> u64 {
+    if reference == NONE { 0 } else { load::<8>(rows, reference as usize - 1 + 24) }
 }
 
 fn gcd(mut a: u64, mut b: u64) -> u64 {
@@ -254,21 +308,29 @@ fn gcd(mut a: u64, mut b: u64) -> u64 {
     a
 }
 
-/// Divides all by their greatest common divisor, which is returned.
-fn scale(residuals: &mut [i64]) -> u64 {
+/// The greatest common divisor, 0 of zeros only.
+fn common(values: impl Iterator<Item = u64>) -> u64 {
     let mut g = 0u64;
-    for r in residuals.iter().map(|r| r.unsigned_abs()) {
+    for v in values {
         if g == 1 {
             break;
         }
-        if g == 0 || r % g != 0 {
-            g = gcd(g, r);
+        if g == 0 || v % g != 0 {
+            g = gcd(g, v);
         }
     }
+    g
+}
+
+/// Divides all by their greatest common divisor, which is returned, and makes
+/// them small numbers without a sign.
+fn scale(residuals: &mut [u64]) -> u64 {
+    let g = common(residuals.iter().map(|r| (*r as i64).unsigned_abs()));
     let divisor = i64::try_from(g).unwrap_or(1).max(1);
-    if divisor > 1 {
-        residuals.iter_mut().for_each(|r| *r /= divisor);
-    }
+    residuals.iter_mut().for_each(|r| {
+        let signed = *r as i64;
+        *r = zigzag(if divisor == 1 { signed } else { signed / divisor });
+    });
     divisor as u64
 }
 
@@ -276,45 +338,60 @@ fn scale(residuals: &mut [i64]) -> u64 {
 struct Candidate {
     how: How,
     base: u64,
-    next: Vec<u64>,
-    first: Vec<u64>,
+    column: Vec<u64>,
+    /// Where the second of its two columns begins.
+    split: usize,
 }
 
-fn candidate(rows: &[u8], group: &Group, f: &Field, how: How) -> Candidate {
-    let values = || group.offsets.iter().map(|o| load(rows, *o as usize + f.at, f.width));
-    match how {
+impl Candidate {
+    fn columns(&self) -> (&[u64], &[u64]) {
+        self.column.split_at_checked(self.split).unwrap_or((&self.column, &[]))
+    }
+}
+
+fn candidate(rows: &[u8], group: &Group, f: &Field, how: How, values: &[u64]) -> Candidate {
+    let residual = |(v, predicted): (&u64, u64)| v.wrapping_sub(predicted);
+    let mut split = values.len();
+    let (base, column) = match how {
         How::Least => {
-            let base = values().min().unwrap_or_default();
-            Candidate { how, base, next: values().map(|v| v - base).collect(), first: Vec::new() }
+            let base = values.iter().min().copied().unwrap_or_default();
+            (base, values.iter().map(|v| v - base).collect())
         }
         How::Before => {
-            let base = values().next().unwrap_or_default();
-            let mut before = base;
-            let delta = |v: u64| {
-                let r = v.wrapping_sub(before) as i64;
-                before = v;
-                zigzag(r)
-            };
-            Candidate { how, base, next: values().skip(1).map(delta).collect(), first: Vec::new() }
+            let next = values.iter().skip(1);
+            let deltas = next.zip(values).map(|(v, before)| zigzag(v.wrapping_sub(*before) as i64));
+            (values.first().copied().unwrap_or_default(), deltas.collect())
         }
-        _ => {
+        How::Instrument | How::InstrumentOrLeft | How::Market => {
             let references = if how == How::Market { &group.market } else { &group.same };
-            let mut residuals: Vec<i64> = group
-                .offsets
-                .iter()
-                .zip(references)
-                .zip(values())
-                .map(|((o, r), v)| v.wrapping_sub(predict(rows, *o, *r, f, how)) as i64)
-                .collect();
-            let base = scale(&mut residuals);
-            let (mut next, mut first) = (Vec::with_capacity(residuals.len()), Vec::new());
-            for (residual, reference) in residuals.iter().zip(references) {
-                let alone = how.splits() && *reference == NONE;
-                if alone { &mut first } else { &mut next }.push(zigzag(*residual));
+            split = references.with;
+            let mut column = vec![0; values.len()];
+            let events = values.iter().zip(&references.from).zip(&references.slots);
+            for (((v, from), slot), row) in events.zip(&group.offsets) {
+                let predicted = match how {
+                    How::Market => quoted(rows, *from),
+                    How::InstrumentOrLeft if *from == NONE => {
+                        load::<8>(rows, *row as usize + f.at - 8)
+                    }
+                    _ => (*from as usize)
+                        .checked_sub(1)
+                        .and_then(|at| values.get(at))
+                        .copied()
+                        .unwrap_or_default(),
+                };
+                if let Some(to) = column.get_mut(*slot as usize) {
+                    *to = residual((v, predicted));
+                }
             }
-            Candidate { how, base, next, first }
+            (scale(&mut column), column)
         }
-    }
+        How::Recv | How::At24 | How::At40 | How::At64 => {
+            let predicted = group.offsets.iter().map(|o| within(rows, *o, how));
+            let mut column: Vec<u64> = values.iter().zip(predicted).map(residual).collect();
+            (scale(&mut column), column)
+        }
+    };
+    Candidate { how, base, column, split }
 }
 
 /// Vendor times of the rows that have one: their greatest common divisor, then
@@ -325,11 +402,10 @@ fn encode_vendor_times(rows: &[u8], group: &Group, out: &mut Vec<u8>) {
             .offsets
             .iter()
             .map(|o| *o as usize)
-            .filter(|o| load(rows, o + 23, 1) as u8 & VENDOR_TIME != 0)
-            .map(|o| (load(rows, o, 8) as i64, load(rows, o + 8, 8) as i64))
+            .filter(|o| load::<1>(rows, o + 23) as u8 & VENDOR_TIME != 0)
+            .map(|o| (load::<8>(rows, o) as i64, load::<8>(rows, o + 8) as i64))
     };
-    let g =
-        pairs().fold(0, |g, (_, vendor)| if g == 1 { 1 } else { gcd(g, vendor.unsigned_abs()) });
+    let g = common(pairs().map(|(_, vendor)| vendor.unsigned_abs()));
     let g = i64::try_from(g).unwrap_or(1).max(1);
     put_varint(g as u64, out);
     let column: Vec<u64> = pairs()
@@ -343,52 +419,56 @@ pub(super) fn encode(rows: &[u8], count: usize, out: &mut Vec<u8>) {
     let list: Vec<Row<'_>> = Rows::new(rows).filter_map(Result::ok).collect();
     assert_eq!(list.len(), count, "the writer counts the rows that it encodes");
 
-    let column = |f: &dyn Fn(&Row<'_>) -> u64| list.iter().map(f).collect::<Vec<u64>>();
-    put_least(&column(&|r| r.kind as u64), out);
+    put_least(list.iter().map(|r| r.kind as u64), out);
 
-    let ids = column(&|r| u64::from(r.instrument().0));
-    let mut dictionary = ids.clone();
-    dictionary.sort_unstable();
-    dictionary.dedup();
-    put_varint(dictionary.len() as u64, out);
+    // Sorted with their places, the ids tell dictionary and index in one pass.
+    let place = |(at, r): (usize, &Row<'_>)| u64::from(r.instrument().0) << 32 | at as u64;
+    let mut ids: Vec<u64> = list.iter().enumerate().map(place).collect();
+    ids.sort_unstable();
+    let (mut deltas, mut index) = (Vec::new(), vec![0; count]);
     let mut before = 0;
-    let deltas: Vec<u64> = dictionary
-        .iter()
-        .map(|id| {
-            let delta = id - before;
-            before = *id;
-            delta
-        })
-        .collect();
+    for key in ids {
+        let id = key >> 32;
+        if deltas.is_empty() || id != before {
+            deltas.push(id - before);
+            before = id;
+        }
+        if let Some(dense) = index.get_mut(key as u32 as usize) {
+            *dense = deltas.len() as u64 - 1;
+        }
+    }
+    put_varint(deltas.len() as u64, out);
     pack(&deltas, out);
-    let index: Vec<u64> =
-        ids.iter().map(|id| dictionary.partition_point(|d| d < id) as u64).collect();
     pack(&index, out);
+    let instruments = deltas.len();
 
-    put_least(&column(&|r| u64::from(r.source().0)), out);
+    put_least(list.iter().map(|r| u64::from(r.source().0)), out);
 
-    let recv = column(&|r| r.recv().0 as u64);
-    out.extend_from_slice(&recv.first().copied().unwrap_or_default().to_le_bytes());
+    let recv = || list.iter().map(|r| r.recv().0 as u64);
+    out.extend_from_slice(&recv().next().unwrap_or_default().to_le_bytes());
     // Recv times never decrease, so the differences need no sign.
-    let mut deltas: Vec<u64> =
-        recv.iter().zip(recv.iter().skip(1)).map(|(a, b)| b.wrapping_sub(*a)).collect();
-    let g = deltas.iter().fold(0, |g, d| if g == 1 { 1 } else { gcd(g, *d) }).max(1);
-    deltas.iter_mut().for_each(|d| *d /= g);
+    let mut deltas: Vec<u64> = recv().zip(recv().skip(1)).map(|(a, b)| b.wrapping_sub(a)).collect();
+    let g = common(deltas.iter().copied()).max(1);
+    if g > 1 {
+        deltas.iter_mut().for_each(|d| *d /= g);
+    }
     put_varint(g, out);
     pack(&deltas, out);
 
-    let (mut last, mut group) = (Vec::new(), Group::default());
+    let mut present = [false; 256];
+    list.iter().for_each(|row| present[row.kind as usize] = true);
+    let (mut last, mut references, mut group) = (Vec::new(), Vec::new(), Group::default());
     for kind in Kind::ALL {
+        if !present[kind as usize] {
+            continue;
+        }
         let mut offset = 0u32;
         let events = list.iter().zip(&index).map(|(row, dense)| {
             let at = offset;
             offset += row.bytes.len() as u32;
             (row.kind as u8, *dense as u32, at)
         });
-        gather(events, kind, dictionary.len(), &mut last, &mut group);
-        if group.offsets.is_empty() {
-            continue;
-        }
+        gather(events, kind, instruments, &mut last, &mut references, &mut group);
         put_field(rows, &group, &FLAGS, out);
         encode_vendor_times(rows, &group, out);
         for f in schema(kind) {
@@ -397,31 +477,38 @@ pub(super) fn encode(rows: &[u8], count: usize, out: &mut Vec<u8>) {
     }
 }
 
-fn put_least(values: &[u64], out: &mut Vec<u8>) {
-    let base = values.iter().min().copied().unwrap_or_default();
+fn put_least(values: impl Iterator<Item = u64> + Clone, out: &mut Vec<u8>) {
+    let base = values.clone().min().unwrap_or_default();
     put_varint(base, out);
-    let column: Vec<u64> = values.iter().map(|v| v - base).collect();
+    let column: Vec<u64> = values.map(|v| v - base).collect();
     pack(&column, out);
 }
 
 fn put_field(rows: &[u8], group: &Group, f: &Field, out: &mut Vec<u8>) {
+    let values = collect(rows, group, f);
     let mut best: Option<(usize, Candidate)> = None;
     for how in f.how {
-        let candidate = candidate(rows, group, f, *how);
+        let candidate = candidate(rows, group, f, *how, &values);
         if f.how.len() == 1 {
             best = Some((0, candidate));
             break;
         }
-        let cost = cost(&candidate.next) + cost(&candidate.first);
+        let (next, first) = candidate.columns();
+        let cost = cost(next) + cost(first);
         if best.as_ref().is_none_or(|(least, _)| cost < *least) {
             best = Some((cost, candidate));
         }
+        // Nothing takes less than a column of zeros.
+        if cost <= 8 * values.len().div_ceil(BLOCK) && *how == How::Least {
+            break;
+        }
     }
     if let Some((_, chosen)) = best {
+        let (next, first) = chosen.columns();
         out.push(chosen.how as u8);
         put_varint(chosen.base, out);
-        pack(&chosen.next, out);
-        pack(&chosen.first, out);
+        pack(next, out);
+        pack(first, out);
     }
 }
 
@@ -438,7 +525,7 @@ pub(super) fn decode(
         return Err("more events than a page holds");
     }
     let mut source = Source::new(columns);
-    let Scratch { kinds, ids, index, sources, next, first, last, group } = scratch;
+    let Scratch { kinds, ids, index, sources, column, values, last, references, group } = scratch;
 
     take_least(&mut source, count, kinds)?;
     let mut len = 0usize;
@@ -469,15 +556,14 @@ pub(super) fn decode(
         recv |= u64::from(source.byte()?) << (8 * shift);
     }
     let unit = source.varint()?;
-    source.unpack(count.saturating_sub(1), next)?;
-    let mut deltas = next.iter();
+    source.unpack(count.saturating_sub(1), column)?;
+    let mut deltas = column.iter();
     let mut at = 0usize;
     for ((tag, dense), from) in kinds.iter().zip(index.iter()).zip(sources.iter()) {
         let id = ids.get(*dense as usize).ok_or("an instrument beyond the dictionary")?;
-        store(rows, at, 8, recv);
-        store(rows, at + 16, 4, *id);
-        store(rows, at + 20, 2, *from);
-        store(rows, at + 22, 1, *tag);
+        store::<8>(rows, at, recv);
+        // Instrument, source and kind are neighbours.
+        store::<8>(rows, at + 16, *id & 0xffff_ffff | (*from & 0xffff) << 32 | *tag << 48);
         recv = recv.wrapping_add(deltas.next().map_or(0, |d| d.wrapping_mul(unit)));
         at += row_len(*tag);
     }
@@ -492,11 +578,11 @@ pub(super) fn decode(
             offset += row_len(*tag) as u32;
             (*tag as u8, *dense as u32, at)
         });
-        gather(events, kind, distinct, last, group);
-        take_field(&mut source, rows, group, &FLAGS, next, first)?;
-        decode_vendor_times(&mut source, rows, group, next)?;
+        gather(events, kind, distinct, last, references, group);
+        take_field(&mut source, rows, group, &FLAGS, column, values)?;
+        decode_vendor_times(&mut source, rows, group, column)?;
         for f in schema(kind) {
-            take_field(&mut source, rows, group, f, next, first)?;
+            take_field(&mut source, rows, group, f, column, values)?;
         }
     }
     if source.is_empty() { Ok(()) } else { Err("bytes are left over") }
@@ -525,16 +611,16 @@ fn decode_vendor_times(
     column: &mut Vec<u64>,
 ) -> Result<(), &'static str> {
     let g = i64::try_from(source.varint()?).ok().filter(|g| *g > 0).ok_or("an impossible unit")?;
-    let has = |rows: &[u8], o: usize| load(rows, o + 23, 1) as u8 & VENDOR_TIME != 0;
+    let has = |rows: &[u8], o: usize| load::<1>(rows, o + 23) as u8 & VENDOR_TIME != 0;
     let count = group.offsets.iter().filter(|o| has(rows, **o as usize)).count();
     source.unpack(count, column)?;
     let mut values = column.iter();
     for o in group.offsets.iter().map(|o| *o as usize) {
         if has(rows, o) {
-            let recv = load(rows, o, 8) as i64;
+            let recv = load::<8>(rows, o) as i64;
             let distance = unzigzag(values.next().copied().unwrap_or_default());
             let units = if g == 1 { recv } else { recv.div_euclid(g) };
-            store(rows, o + 8, 8, units.wrapping_sub(distance).wrapping_mul(g) as u64);
+            store::<8>(rows, o + 8, units.wrapping_sub(distance).wrapping_mul(g) as u64);
         }
     }
     Ok(())
@@ -545,44 +631,64 @@ fn take_field(
     rows: &mut [u8],
     group: &Group,
     f: &Field,
-    next: &mut Vec<u64>,
-    first: &mut Vec<u64>,
+    column: &mut Vec<u64>,
+    values: &mut Vec<u64>,
 ) -> Result<(), &'static str> {
     let how = How::from_tag(source.byte()?, f.how)?;
     let base = source.varint()?;
     let count = group.offsets.len();
+    let residual = |packed: u64| (unzigzag(packed) as u64).wrapping_mul(base);
     match how {
         How::Least => {
-            source.unpack(count, next)?;
-            for (o, v) in group.offsets.iter().zip(next.iter()) {
-                store(rows, *o as usize + f.at, f.width, base.wrapping_add(*v));
-            }
+            source.unpack(count, column)?;
+            column.iter_mut().for_each(|v| *v = v.wrapping_add(base));
+            spread(rows, group, f, column);
         }
         How::Before => {
-            source.unpack(count.saturating_sub(1), next)?;
+            source.unpack(count.saturating_sub(1), column)?;
+            values.clear();
+            values.push(base);
             let mut value = base;
-            let mut deltas = next.iter();
-            for o in &group.offsets {
-                store(rows, *o as usize + f.at, f.width, value);
-                let delta = deltas.next().map_or(0, |d| unzigzag(*d));
-                value = value.wrapping_add(delta as u64);
+            values.extend(column.iter().map(|delta| {
+                value = value.wrapping_add(unzigzag(*delta) as u64);
+                value
+            }));
+            spread(rows, group, f, values);
+        }
+        How::Instrument | How::InstrumentOrLeft => {
+            let References { from, slots, with } = &group.same;
+            source.unpack(*with, column)?;
+            source.unpack_more(count - with, column)?;
+            let mask = u64::MAX >> (64 - 8 * f.width);
+            values.clear();
+            values.push(0);
+            for ((from, slot), row) in from.iter().zip(slots).zip(&group.offsets) {
+                let mut predicted = values.get(*from as usize).copied().unwrap_or_default();
+                if how == How::InstrumentOrLeft && *from == NONE {
+                    predicted = load::<8>(rows, *row as usize + f.at - 8);
+                }
+                let packed = column.get(*slot as usize).copied().unwrap_or_default();
+                values.push(predicted.wrapping_add(residual(packed)) & mask);
+            }
+            spread(rows, group, f, values.get(1..).unwrap_or_default());
+        }
+        How::Market => {
+            let References { from, slots, with } = &group.market;
+            source.unpack(*with, column)?;
+            source.unpack_more(count - with, column)?;
+            // Row by row: a trade may predict the next one.
+            for ((from, slot), row) in from.iter().zip(slots).zip(&group.offsets) {
+                let packed = column.get(*slot as usize).copied().unwrap_or_default();
+                let value = quoted(rows, *from).wrapping_add(residual(packed));
+                store::<8>(rows, *row as usize + f.at, value);
             }
         }
-        _ => {
-            let references = if how == How::Market { &group.market } else { &group.same };
-            let alone =
-                if how.splits() { references.iter().filter(|r| **r == NONE).count() } else { 0 };
-            source.unpack(count - alone, next)?;
-            source.unpack(alone, first)?;
-            let (mut next, mut first) = (next.iter(), first.iter());
-            for (o, reference) in group.offsets.iter().zip(references) {
-                let column =
-                    if how.splits() && *reference == NONE { &mut first } else { &mut next };
-                let residual = unzigzag(column.next().copied().unwrap_or_default());
-                let predicted = predict(rows, *o, *reference, f, how);
-                let value = predicted.wrapping_add((residual as u64).wrapping_mul(base));
-                store(rows, *o as usize + f.at, f.width, value);
+        How::Recv | How::At24 | How::At40 | How::At64 => {
+            source.unpack(count, column)?;
+            for (row, packed) in group.offsets.iter().zip(column.iter_mut()) {
+                *packed = within(rows, *row, how).wrapping_add(residual(*packed));
             }
+            spread(rows, group, f, column);
         }
     }
     Ok(())
