@@ -145,7 +145,13 @@ pub(crate) fn decode_checked(rows: &[u8], count: usize) -> Result<Arc<[Event]>, 
     // An exact-size iterator lets the events be written in place, once.
     let events = (0..count)
         .map(|_| {
-            let parsed = match rows.next() {
+            let row = rows.next();
+            if let Some(Ok(Row { bytes, kind })) = row
+                && let Some(tick) = event::parse_tick(bytes, kind)
+            {
+                return tick;
+            }
+            let parsed = match row {
                 Some(Ok(row)) => event::parse(row.bytes, row.kind),
                 Some(Err(e)) => Err(e),
                 None => Err(EventError::Short { tag: 0, needed: event::EVENT_BYTES_SHORT, got: 0 }),

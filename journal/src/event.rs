@@ -10,8 +10,8 @@ mod codec;
 mod draft;
 
 pub use chain::{ChainRow, ChainRows, ExerciseStyle, OptionRight, RowsError};
-pub(crate) use codec::parse;
 pub use codec::{EVENT_BYTES_LONG, EVENT_BYTES_SHORT, EventError, decode, encode, encoded_len};
+pub(crate) use codec::{parse, parse_tick};
 pub use draft::{BlobDraft, ChainDraft, ChainRowDraft, Draft, DraftBody, InstrumentRef};
 
 use crate::units::{Address, InstrumentId, Price, RecvTime, Seq, SourceId, VendorTime};
