@@ -100,7 +100,12 @@ impl Decoder {
         if got != expected {
             return Err(PageError::Address { expected, got });
         }
-        Ok((label, self.canonical.get(LABEL..).unwrap_or_default()))
+        Ok((label, self.rows()))
+    }
+
+    /// Canonical rows of the page decoded last.
+    pub(crate) fn rows(&self) -> &[u8] {
+        self.canonical.get(LABEL..).unwrap_or_default()
     }
 }
 

@@ -2,10 +2,13 @@
 //! event of it is shown. Readers hold no lock while they read the store and
 //! never make the writer wait.
 
+mod ahead;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use self::ahead::Ahead;
 use crate::canon::{Label, decode_checked};
 use crate::event::Event;
 use crate::index::Place;
@@ -35,6 +38,7 @@ pub(crate) struct Reader {
     next: Seq,
     to: Seq,
     decoder: Decoder,
+    ahead: Ahead,
     ended: bool,
 }
 
@@ -42,7 +46,14 @@ impl Reader {
     pub(crate) fn new(inner: Arc<Inner>, from: Seq, to: Seq) -> Reader {
         let end = inner.index().end().0;
         let (next, to) = (from.max(Seq::FIRST), to.min(end));
-        Reader { inner, next, to, decoder: Decoder::default(), ended: false }
+        Reader {
+            inner,
+            next,
+            to,
+            decoder: Decoder::default(),
+            ahead: Ahead::default(),
+            ended: false,
+        }
     }
 }
 
@@ -53,7 +64,10 @@ impl Iterator for Reader {
         if self.ended || self.next > self.to {
             return None;
         }
-        let read = stretch_at(&self.inner, self.next, &mut self.decoder);
+        let read = match self.ahead.take(&self.inner, self.next, self.to) {
+            Some(read) => read,
+            None => stretch_at(&self.inner, self.next, &mut self.decoder),
+        };
         let trimmed = read.map(|stretch| trim(stretch, self.next, self.to));
         match &trimmed {
             Ok(stretch) => self.next = Seq(stretch.first.0 + stretch.events.len() as u64),

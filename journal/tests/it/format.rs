@@ -151,6 +151,38 @@ fn a_damaged_page_is_refused_located_and_everything_else_is_read() {
     assert_eq!(read_all(&journal, Seq(8193)), journal.head().seq.0 - 8192);
 }
 
+#[test]
+fn a_long_range_is_what_its_parts_are_up_to_the_damage() {
+    let dir = folder();
+    append(&open(dir.path()).expect("opens"), &session(31, 60_000, 3), &[2_500]);
+    let journal = open(dir.path()).expect("opens");
+    let end = journal.head().seq.0;
+    let parts = (0..=end / 7_000).flat_map(|n| {
+        let from = 100 + n * 7_000;
+        read(&journal, Seq(from), Seq((from + 6_999).min(end - 5)))
+    });
+    let parts: Vec<_> = parts.collect();
+    assert!(read(&journal, Seq(100), Seq(end - 5)) == parts, "in order, cut at both ends");
+    assert_eq!(parts.len() as u64, end - 5 - 99);
+    assert!(read(&journal, Seq(end - 40_000), Seq::MAX).ends_with(&read(
+        &journal,
+        Seq(end),
+        Seq::MAX
+    )));
+    // Left early: nothing holds the folder.
+    let mut left = journal.read(Seq::FIRST, Seq::MAX);
+    assert!(left.next().is_some_and(|s| s.is_ok()));
+    drop((left, journal));
+    flip(dir.path(), keys::PAGES, 6);
+    let journal = open(dir.path()).expect("opening decodes no page");
+    let damage = findings(&journal)[0].first;
+    let read: Vec<_> = journal.read(Seq(50), Seq::MAX).collect();
+    assert_eq!(read.len(), 7, "six pages and the error");
+    let before: usize = read.iter().flatten().map(|s| s.events.len()).sum();
+    assert_eq!(Seq(50 + before as u64), damage);
+    assert!(read[6].is_err());
+}
+
 fn read_all(journal: &Journal, from: Seq) -> u64 {
     read(journal, from, Seq::MAX).len() as u64
 }
