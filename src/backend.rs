@@ -10,8 +10,8 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use orrery_journal::units::{RecvTime, Seq, TradingDay};
-use orrery_journal::{DaySummary, Head, Journal};
+use orrery_journal::units::Seq;
+use orrery_journal::{Head, Journal};
 use orrery_replay::artifact::{Artifact, Header};
 use orrery_replay::as_of::{self, AsOfError, At, Moment};
 use orrery_replay::catch_up::{CatchUpError, CatchUpOptions, CaughtUp, catch_up};
@@ -148,14 +148,6 @@ impl Archive {
         Ok(newest)
     }
 
-    /// A day of the journal.
-    ///
-    /// # Errors
-    /// See [`CompareError`].
-    pub fn day(&self, day: TradingDay) -> Result<Option<DaySummary>, CompareError> {
-        Ok(self.journal.days()?.into_iter().find(|d| d.day == day))
-    }
-
     /// Folds a range again and compares every artifact with the recorded one.
     ///
     /// # Errors
@@ -169,11 +161,5 @@ impl Archive {
         let threads = threads.map_or(self.threads, |n| Threads::new(n as usize));
         let options = CompareOptions { threads, ..CompareOptions::default() };
         compare::compare(&self.journal, &self.derived, &self.world, span, options, seen)
-    }
-
-    /// Recv time of the durable end.
-    #[must_use]
-    pub fn head_time(&self) -> RecvTime {
-        self.journal.head().recv
     }
 }

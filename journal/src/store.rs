@@ -71,6 +71,12 @@ pub enum StoreError {
     /// store is opened again.
     #[error("the store stopped after a failed write; reopen it to learn what survived")]
     Poisoned,
+    /// No room is left. What was acknowledged is kept.
+    #[error("the disk is full ({doing}): make room and start again, what was acknowledged is kept")]
+    NoSpace {
+        /// What was being done.
+        doing: &'static str,
+    },
     /// The engine refused.
     #[error("store: {doing}")]
     Engine {

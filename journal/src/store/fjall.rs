@@ -46,6 +46,9 @@ pub struct FjallStore {
 fn engine(doing: &'static str) -> impl Fn(fjall::Error) -> StoreError {
     move |e| match e {
         fjall::Error::Poisoned => StoreError::Poisoned,
+        fjall::Error::Io(e) if e.kind() == std::io::ErrorKind::StorageFull => {
+            StoreError::NoSpace { doing }
+        }
         e => StoreError::Engine { doing, source: Box::new(e) },
     }
 }
@@ -171,5 +174,21 @@ impl Store for FjallStore {
 
     fn sync(&self) -> Result<(), StoreError> {
         self.database.persist(PersistMode::SyncData).map_err(engine("syncing"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_says_what_to_do() {
+        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let told = engine("committing")(fjall::Error::Io(full));
+        assert!(matches!(told, StoreError::NoSpace { .. }), "{told:?}");
+        assert!(told.to_string().contains("make room"), "{told}");
+        let other = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+        let told = engine("committing")(fjall::Error::Io(other));
+        assert!(matches!(told, StoreError::Engine { .. }), "{told:?}");
     }
 }
