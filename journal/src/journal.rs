@@ -1,36 +1,26 @@
 //! The handle of one data directory's journal.
 
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::day::{Calendar, DaySummary};
 use crate::event::Kind;
-use crate::index::Index;
 use crate::lock::DirectoryLock;
 use crate::preflight::{self, Verdict};
 use crate::reader::{self, Reader, Stretch};
 use crate::recover::{self, Recovered};
+use crate::shared::{Head, Seat, Shared, SyncMode, Witness};
 use crate::store::fjall::FjallStore;
 use crate::store::memory::MemoryStore;
 use crate::store::{Store, Table, create_folder};
-use crate::tail::{Commit, Tail};
+
 use crate::units::{Address, InstrumentId, RecvTime, Seq, SourceId, TradingDay};
 use crate::verify::{self, VerifyReport};
 use crate::watermark::{self, Keeper, Mark, MarkError};
 use crate::{AppendError, OpenError, ReadError, Writer, blob, keys, mend};
-
-/// When an acknowledgement may be given.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum SyncMode {
-    /// After the disk has it (natural group commit).
-    #[default]
-    Group,
-    /// After the operating system has it: for imports that can be repeated.
-    Os,
-}
 
 /// How to open a journal.
 #[derive(Clone, Debug, Default)]
@@ -40,15 +30,6 @@ pub struct OpenOptions {
     pub calendar: Option<Calendar>,
     /// When to acknowledge.
     pub sync: SyncMode,
-}
-
-/// Where the durable journal ends.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Head {
-    /// Last durable event; [`Seq::BEFORE_FIRST`] for an empty journal.
-    pub seq: Seq,
-    /// Its time.
-    pub recv: RecvTime,
 }
 
 /// A source and what it brought.
@@ -65,66 +46,7 @@ pub struct SourceInfo {
 /// An open journal; clones share it. One per data directory.
 #[derive(Clone)]
 pub struct Journal {
-    inner: Arc<Inner>,
-}
-
-/// What all clones, readers and the committer share.
-pub(crate) struct Inner {
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) sync: SyncMode,
-    calendar: Calendar,
-    /// Written by the committer only, after a commit is durable.
-    index: RwLock<Index>,
-    /// Moves after the index; waiters are woken then.
-    head: Mutex<Head>,
-    moved: Condvar,
-    /// What a writer needs; empty while there is one, and for good after one
-    /// has failed.
-    seat: Mutex<Option<Seat>>,
-    _lock: Option<DirectoryLock>,
-}
-
-struct Seat {
-    tail: Tail,
-    witness: Option<Witness>,
-}
-
-struct Witness {
-    path: std::path::PathBuf,
-    mark: Mark,
-}
-
-impl Inner {
-    pub(crate) fn index(&self) -> RwLockReadGuard<'_, Index> {
-        self.index.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Lets everybody see a commit that is durable.
-    pub(crate) fn publish(&self, commit: Commit) {
-        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-        let Index { pages, open, tickers, conditions, sources, .. } = &mut *index;
-        pages.extend(commit.sealed);
-        *open = commit.open;
-        for (names, added) in
-            [(tickers, commit.tickers), (conditions, commit.conditions), (sources, commit.sources)]
-        {
-            added.iter().for_each(|name| {
-                names.define(name);
-            });
-        }
-        index.count_sources(commit.counted.sources().map(|(id, n)| (id.0, n)));
-        drop(index);
-        *self.head.lock().unwrap_or_else(PoisonError::into_inner) =
-            Head { seq: commit.head, recv: commit.recv };
-        self.moved.notify_all();
-    }
-
-    /// A writer has ended well: the next one may begin where it stopped.
-    pub(crate) fn give_back(&self, tail: Tail, keeper: Option<Keeper>) {
-        let mut seat = self.seat.lock().unwrap_or_else(PoisonError::into_inner);
-        let witness = keeper.map(|k| Witness { path: k.path().to_owned(), mark: k.mark() });
-        *seat = Some(Seat { tail, witness });
-    }
+    shared: Arc<Shared>,
 }
 
 impl Journal {
@@ -203,7 +125,7 @@ impl Journal {
             (seq, recv) => Head { seq, recv },
         };
         Journal {
-            inner: Arc::new(Inner {
+            shared: Arc::new(Shared {
                 store,
                 sync,
                 calendar,
@@ -219,21 +141,21 @@ impl Journal {
     /// The durable end.
     #[must_use]
     pub fn head(&self) -> Head {
-        *self.inner.head.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.shared.head.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The calendar it was created with.
     #[must_use]
     pub fn calendar(&self) -> Calendar {
-        self.inner.calendar
+        self.shared.calendar
     }
 
     /// Waits until the durable end lies beyond `seen` or the time is over;
     /// returns the end.
     #[must_use]
     pub fn wait_beyond(&self, seen: Seq, timeout: Duration) -> Head {
-        let head = self.inner.head.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.inner.moved.wait_timeout_while(head, timeout, |head| head.seq <= seen);
+        let head = self.shared.head.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.shared.moved.wait_timeout_while(head, timeout, |head| head.seq <= seen);
         let (head, _) = waited.unwrap_or_else(PoisonError::into_inner);
         *head
     }
@@ -243,7 +165,7 @@ impl Journal {
     /// # Errors
     /// When a writer exists already, or one has failed since the opening.
     pub fn writer(&self, clock: fn() -> RecvTime) -> Result<Writer, AppendError> {
-        let seat = self.inner.seat.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let seat = self.shared.seat.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(Seat { tail, witness }) = seat else {
             return Err(AppendError::Exhausted { what: "the writer's seat", max: 1 });
         };
@@ -252,7 +174,7 @@ impl Journal {
             Some(Witness { path, mark }) => Some(Keeper::start(&path, mark).map_err(poisoned)?),
             None => None,
         };
-        Writer::start(self.inner.clone(), tail, keeper, clock).map_err(poisoned)
+        Writer::start(self.shared.clone(), tail, keeper, clock).map_err(poisoned)
     }
 
     /// The events of `from..=to` (clamped to the durable end), stretch by
@@ -263,7 +185,7 @@ impl Journal {
         from: Seq,
         to: Seq,
     ) -> impl Iterator<Item = Result<Stretch, ReadError>> + Send + use<> {
-        Reader::new(self.inner.clone(), from, to)
+        Reader::new(self.shared.clone(), from, to)
     }
 
     /// A blob, checked against its address.
@@ -271,26 +193,26 @@ impl Journal {
     /// # Errors
     /// See [`ReadError`].
     pub fn blob(&self, address: Address) -> Result<Bytes, ReadError> {
-        blob::get(self.inner.store.as_ref(), address)
+        blob::get(self.shared.store.as_ref(), address)
     }
 
     /// The ticker of an id.
     #[must_use]
     pub fn ticker(&self, id: InstrumentId) -> Option<Box<str>> {
-        let index = self.inner.index();
+        let index = self.shared.index();
         std::str::from_utf8(index.tickers.name(id.0)?).ok().map(Into::into)
     }
 
     /// The id of a ticker.
     #[must_use]
     pub fn instrument(&self, ticker: &str) -> Option<InstrumentId> {
-        self.inner.index().tickers.id(ticker.as_bytes()).map(InstrumentId)
+        self.shared.index().tickers.id(ticker.as_bytes()).map(InstrumentId)
     }
 
     /// How many instruments are defined; ids go from 1 to it.
     #[must_use]
     pub fn instruments(&self) -> u32 {
-        self.inner.index().tickers.len()
+        self.shared.index().tickers.len()
     }
 
     /// An interned condition list; 0 is the empty one.
@@ -299,7 +221,7 @@ impl Journal {
         if id == 0 {
             return Some(Box::default());
         }
-        let index = self.inner.index();
+        let index = self.shared.index();
         let (words, rest) = index.conditions.name(id)?.as_chunks::<4>();
         rest.is_empty().then(|| words.iter().map(|w| u32::from_le_bytes(*w)).collect())
     }
@@ -309,7 +231,7 @@ impl Journal {
     /// # Errors
     /// See [`ReadError`].
     pub fn days(&self) -> Result<Vec<DaySummary>, ReadError> {
-        let index = self.inner.index();
+        let index = self.shared.index();
         let open = index.open.as_ref().map(|o| &o.summary);
         Ok(crate::day::summarize(index.pages.iter().map(AsRef::as_ref), open))
     }
@@ -319,7 +241,7 @@ impl Journal {
     /// # Errors
     /// See [`ReadError`].
     pub fn sources(&self) -> Result<Vec<SourceInfo>, ReadError> {
-        let index = self.inner.index();
+        let index = self.shared.index();
         let source = |id: u32| {
             let descriptor = String::from_utf8_lossy(index.sources.name(id)?).into_owned();
             let events = index.source_events.get(id as usize).copied().unwrap_or_default();
@@ -333,7 +255,7 @@ impl Journal {
     /// # Errors
     /// See [`ReadError`].
     pub fn seq_at(&self, time: RecvTime) -> Result<Seq, ReadError> {
-        reader::seq_at(&self.inner, time)
+        reader::seq_at(&self.shared, time)
     }
 
     /// Reads and checks everything of `from..=to`, going on after damage;
@@ -347,19 +269,19 @@ impl Journal {
         to: Seq,
         progress: &mut dyn FnMut(Seq),
     ) -> Result<VerifyReport, ReadError> {
-        verify::verify(&self.inner, from, to, progress)
+        verify::verify(&self.shared, from, to, progress)
     }
 
     /// The trading day of a moment in this journal's calendar.
     #[must_use]
     pub fn day_of(&self, time: RecvTime) -> TradingDay {
-        self.inner.calendar.day_of(time)
+        self.shared.calendar.day_of(time)
     }
 
     /// Events of one kind in the whole journal, without reading any.
     #[must_use]
     pub fn count(&self, kind: Kind) -> u64 {
-        let index = self.inner.index();
+        let index = self.shared.index();
         let open = index.open.as_ref().map_or(0, |o| o.summary.tally.of_kind(kind));
         let pages = index.pages.iter().map(|p| u64::from(p.tally.of_kind(kind)));
         pages.sum::<u64>() + u64::from(open)

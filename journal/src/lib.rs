@@ -31,6 +31,7 @@ mod page;
 pub mod preflight;
 mod reader;
 mod recover;
+mod shared;
 mod stage;
 pub mod store;
 mod summary;
@@ -42,7 +43,8 @@ mod writer;
 
 pub use day::{Calendar, DaySummary};
 pub use error::{AppendError, OpenError, ReadError};
-pub use journal::{Head, Journal, OpenOptions, SourceInfo, SyncMode, memory_store, open_derived};
+pub use journal::{Journal, OpenOptions, SourceInfo, memory_store, open_derived};
 pub use reader::Stretch;
+pub use shared::{Head, SyncMode};
 pub use verify::{Finding, VerifyReport};
 pub use writer::{Appended, Ticket, Writer};

@@ -12,8 +12,8 @@ use self::ahead::Ahead;
 use crate::canon::{Label, decode_checked};
 use crate::event::Event;
 use crate::index::Place;
-use crate::journal::Inner;
 use crate::page::{Decoder, PageError};
+use crate::shared::Shared;
 use crate::store::Store;
 use crate::summary::PageSummary;
 use crate::units::{Address, RecvTime, Seq, TradingDay};
@@ -34,7 +34,7 @@ pub struct Stretch {
 
 /// Goes through a range, stretch by stretch.
 pub(crate) struct Reader {
-    inner: Arc<Inner>,
+    shared: Arc<Shared>,
     next: Seq,
     to: Seq,
     decoder: Decoder,
@@ -43,11 +43,11 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn new(inner: Arc<Inner>, from: Seq, to: Seq) -> Reader {
-        let end = inner.index().end().0;
+    pub(crate) fn new(shared: Arc<Shared>, from: Seq, to: Seq) -> Reader {
+        let end = shared.index().end().0;
         let (next, to) = (from.max(Seq::FIRST), to.min(end));
         Reader {
-            inner,
+            shared,
             next,
             to,
             decoder: Decoder::default(),
@@ -64,9 +64,9 @@ impl Iterator for Reader {
         if self.ended || self.next > self.to {
             return None;
         }
-        let read = match self.ahead.take(&self.inner, self.next, self.to) {
+        let read = match self.ahead.take(&self.shared, self.next, self.to) {
             Some(read) => read,
-            None => stretch_at(&self.inner, self.next, &mut self.decoder),
+            None => stretch_at(&self.shared, self.next, &mut self.decoder),
         };
         let trimmed = read.map(|stretch| trim(stretch, self.next, self.to));
         match &trimmed {
@@ -86,16 +86,16 @@ pub(crate) enum Found {
 }
 
 /// What holds `seq`, which must not lie beyond the end.
-pub(crate) fn find(inner: &Inner, seq: Seq) -> Result<Found, ReadError> {
+pub(crate) fn find(shared: &Shared, seq: Seq) -> Result<Found, ReadError> {
     let missing = ReadError::Missing { from: seq, to: seq };
-    let place = inner.index().place(seq);
+    let place = shared.index().place(seq);
     match place {
         Some(Place::Page(page)) => Ok(Found::Page(page)),
-        Some(Place::Frame(first)) => match inner.store.get(keys::FRAMES, &first.to_key())? {
+        Some(Place::Frame(first)) => match shared.store.get(keys::FRAMES, &first.to_key())? {
             Some(stored) => Ok(Found::Frame(first, stored)),
             // A commit has sealed it into a page just now. The index learns of
             // the page a moment later, the store knows it already.
-            None => match stored_summary(inner.store.as_ref(), seq)? {
+            None => match stored_summary(shared.store.as_ref(), seq)? {
                 Some(page) => Ok(Found::Page(Arc::new(page))),
                 None => Err(missing),
             },
@@ -120,10 +120,10 @@ pub(crate) fn stored_summary(
 }
 
 /// The page or frame that holds `seq`, whole.
-fn stretch_at(inner: &Inner, seq: Seq, decoder: &mut Decoder) -> Result<Stretch, ReadError> {
-    match find(inner, seq)? {
+fn stretch_at(shared: &Shared, seq: Seq, decoder: &mut Decoder) -> Result<Stretch, ReadError> {
+    match find(shared, seq)? {
         Found::Page(page) => {
-            let (label, rows) = page_rows(inner.store.as_ref(), &page, decoder)?;
+            let (label, rows) = page_rows(shared.store.as_ref(), &page, decoder)?;
             stretch(label, rows, Some(page.address), "page")
         }
         Found::Frame(first, stored) => {
@@ -192,9 +192,9 @@ fn trim(stretch: Stretch, from: Seq, to: Seq) -> Stretch {
 }
 
 /// The last event at or before `time`.
-pub(crate) fn seq_at(inner: &Inner, time: RecvTime) -> Result<Seq, ReadError> {
+pub(crate) fn seq_at(shared: &Shared, time: RecvTime) -> Result<Seq, ReadError> {
     let (begin, whole) = {
-        let index = inner.index();
+        let index = shared.index();
         let open = index.open.as_ref().filter(|o| o.summary.first_recv <= time);
         let summary = match open {
             Some(open) => Some(&open.summary),
@@ -213,7 +213,7 @@ pub(crate) fn seq_at(inner: &Inner, time: RecvTime) -> Result<Seq, ReadError> {
     let mut decoder = Decoder::default();
     let (mut seq, mut found) = (begin, begin);
     while seq <= whole {
-        let stretch = stretch_at(inner, seq, &mut decoder)?;
+        let stretch = stretch_at(shared, seq, &mut decoder)?;
         let before = stretch.events.partition_point(|e| e.recv <= time) as u64;
         if before > 0 {
             found = Seq(stretch.first.0 + before - 1);

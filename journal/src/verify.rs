@@ -8,10 +8,10 @@ use bytes::Bytes;
 use crate::canon::{Label, Rows};
 use crate::definitions::Definition;
 use crate::event;
-use crate::journal::Inner;
 use crate::page::Decoder;
 use crate::reader::{Found, stored_summary};
 use crate::recover::{page_definitions, pairs};
+use crate::shared::Shared;
 use crate::summary::{PageSummary, Tally};
 use crate::units::{Address, RecvTime, Seq, TradingDay};
 use crate::{ReadError, blob, keys, reader};
@@ -45,7 +45,7 @@ pub struct Finding {
 }
 
 struct Check<'a> {
-    inner: &'a Inner,
+    shared: &'a Shared,
     report: VerifyReport,
     /// Blobs that were looked at already, good or bad.
     seen: BTreeSet<Address>,
@@ -54,21 +54,21 @@ struct Check<'a> {
 
 /// Checks every page and frame that has an event in `from..=to`, whole.
 pub(crate) fn verify(
-    inner: &Inner,
+    shared: &Shared,
     from: Seq,
     to: Seq,
     progress: &mut dyn FnMut(Seq),
 ) -> Result<VerifyReport, ReadError> {
-    let end = inner.index().end().0;
+    let end = shared.index().end().0;
     let (mut next, to) = (from.max(Seq::FIRST), to.min(end));
     let mut check = Check {
-        inner,
+        shared,
         report: VerifyReport::default(),
         seen: BTreeSet::new(),
         decoder: Decoder::default(),
     };
     while next <= to {
-        let last = match reader::find(inner, next) {
+        let last = match reader::find(shared, next) {
             Ok(Found::Page(page)) => check.page(&page)?,
             Ok(Found::Frame(first, stored)) => check.frame(first, &stored, next),
             Err(ReadError::Store(e)) => return Err(e.into()),
@@ -95,7 +95,7 @@ impl Check<'_> {
     fn page(&mut self, page: &Arc<PageSummary>) -> Result<Seq, ReadError> {
         let (first, last, day) = (page.first, page.last(), Some(page.day));
         let mut decoder = std::mem::take(&mut self.decoder);
-        match reader::page_rows(self.inner.store.as_ref(), page, &mut decoder) {
+        match reader::page_rows(self.shared.store.as_ref(), page, &mut decoder) {
             Err(ReadError::Store(e)) if is_poison(&e) => return Err(e.into()),
             Err(e) => self.find(first, last, day, chain(&e)),
             Ok((label, rows)) => {
@@ -106,7 +106,7 @@ impl Check<'_> {
                     self.find(first, last, day, what);
                 }
                 self.definitions(page, &list)?;
-                let stored = self.inner.store.get(keys::PAGES, &first.to_key())?;
+                let stored = self.shared.store.get(keys::PAGES, &first.to_key())?;
                 if !stored.is_some_and(|stored| crate::page::is_intact(&stored)) {
                     let what = "bits of the stored page changed, though none of its events".into();
                     self.find(first, last, day, what);
@@ -118,7 +118,7 @@ impl Check<'_> {
     }
 
     fn definitions(&mut self, page: &PageSummary, list: &[Definition]) -> Result<(), ReadError> {
-        let stored = self.inner.store.get(keys::DEFINITIONS, &page.first.to_key())?;
+        let stored = self.shared.store.get(keys::DEFINITIONS, &page.first.to_key())?;
         let key = Bytes::copy_from_slice(&page.first.to_key());
         let what = match (stored, list.is_empty()) {
             (None, true) => return Ok(()),
@@ -150,7 +150,7 @@ impl Check<'_> {
 
     /// Last event before the next frame, for a frame that cannot say itself.
     fn after(&self, first: Seq) -> Seq {
-        let index = self.inner.index();
+        let index = self.shared.index();
         let next = index.open.as_ref().and_then(|open| {
             let at = open.frames.partition_point(|f| *f <= first);
             open.frames.get(at).copied()
@@ -195,7 +195,7 @@ impl Check<'_> {
             self.report.events += 1;
             for address in event.body.blobs() {
                 if self.seen.insert(address) {
-                    match blob::get(self.inner.store.as_ref(), address) {
+                    match blob::get(self.shared.store.as_ref(), address) {
                         Ok(_) => self.report.blobs += 1,
                         Err(e) => self.find(seq, seq, day, chain(&e)),
                     }
@@ -210,7 +210,7 @@ impl Check<'_> {
         for (table, what) in
             [(keys::PAGES, "a stored page"), (keys::DEFINITIONS, "stored definitions")]
         {
-            let store = self.inner.store.clone();
+            let store = self.shared.store.clone();
             for pair in pairs(store.as_ref(), table, Seq::BEFORE_FIRST) {
                 let (key, _) = pair?;
                 let seq = Seq::from_key(&key);

@@ -15,11 +15,11 @@ use std::thread::JoinHandle;
 pub use self::ticket::{Appended, Ticket};
 use self::ticket::{Promise, promise};
 use crate::event::{Draft, DraftBody};
-use crate::journal::Inner;
 use crate::limits::{
     COMMIT_BYTES_MAX, COMMIT_DRAFTS_MAX, DRAFT_BYTES, OS_BYTES_MAX, QUEUE_BYTES_MAX,
     QUEUE_DRAFTS_MAX, SOURCES_MAX,
 };
+use crate::shared::Shared;
 use crate::stage::{Sources, StageError};
 use crate::store::{Durability, StoreError};
 use crate::tail::Tail;
@@ -153,14 +153,15 @@ fn weight(draft: &Draft) -> usize {
 
 impl Writer {
     pub(crate) fn start(
-        inner: Arc<Inner>,
+        shared: Arc<Shared>,
         tail: Tail,
         keeper: Option<Keeper>,
         clock: fn() -> RecvTime,
     ) -> Result<Writer, std::io::Error> {
         let queue = Arc::new(Queue::default());
         let sources = tail.sources();
-        let committer = Committer { inner, tail, keeper, clock, queue: queue.clone(), unsynced: 0 };
+        let committer =
+            Committer { shared, tail, keeper, clock, queue: queue.clone(), unsynced: 0 };
         let thread = std::thread::Builder::new()
             .name("journal-committer".into())
             .spawn(move || committer.run())?;
@@ -230,7 +231,7 @@ impl Drop for Writer {
 
 /// The thread's own.
 struct Committer {
-    inner: Arc<Inner>,
+    shared: Arc<Shared>,
     tail: Tail,
     keeper: Option<Keeper>,
     clock: fn() -> RecvTime,
@@ -270,7 +271,7 @@ impl Committer {
             }
         }
         match self.finish() {
-            Ok(()) => self.inner.give_back(self.tail, self.keeper),
+            Ok(()) => self.shared.give_back(self.tail, self.keeper),
             Err(why) => {
                 self.mark_dirty(&why);
                 self.queue.poison(why);
@@ -313,20 +314,20 @@ impl Committer {
         let mark = (commit.head, commit.running);
         let written = !batch.changes.is_empty();
         if written {
-            let durability = match self.inner.sync {
+            let durability = match self.shared.sync {
                 SyncMode::Group => Durability::Disk,
                 SyncMode::Os => Durability::Os,
             };
-            self.inner.store.commit(batch, durability).map_err(|e| chain(&e))?;
+            self.shared.store.commit(batch, durability).map_err(|e| chain(&e))?;
             // The witness of the commit before must be on disk before this one
             // is acknowledged, so that it never lags by more than one.
             self.witnessed()?;
-            self.inner.publish(commit);
+            self.shared.publish(commit);
         }
         for (promise, answer) in answers.drain(..) {
             promise.answer(answer);
         }
-        match self.inner.sync {
+        match self.shared.sync {
             SyncMode::Group if written => self.witness(mark),
             SyncMode::Group => Ok(()),
             SyncMode::Os => {
@@ -347,7 +348,7 @@ impl Committer {
     }
 
     fn sync(&mut self, mark: (Seq, Address)) -> Result<(), String> {
-        self.inner.store.sync().map_err(|e: StoreError| chain(&e))?;
+        self.shared.store.sync().map_err(|e: StoreError| chain(&e))?;
         self.unsynced = 0;
         self.witnessed()?;
         self.witness(mark)

@@ -15,9 +15,9 @@ use super::{Stretch, page_rows, stretch};
 use crate::ReadError;
 use crate::canon::Label;
 use crate::index::Place;
-use crate::journal::Inner;
 use crate::limits::PAGE_EVENTS;
 use crate::page::Decoder;
+use crate::shared::Shared;
 use crate::summary::PageSummary;
 use crate::units::Seq;
 
@@ -38,12 +38,12 @@ struct Worker {
 }
 
 impl Worker {
-    fn start(inner: Arc<Inner>) -> Option<Worker> {
+    fn start(shared: Arc<Shared>) -> Option<Worker> {
         let (jobs, asked) = channel::<Job>();
         let (answers, done) = channel();
         let work = move || {
             while let Ok((page, mut decoder)) = asked.recv() {
-                let read = page_rows(inner.store.as_ref(), &page, &mut decoder);
+                let read = page_rows(shared.store.as_ref(), &page, &mut decoder);
                 let label = read.map(|(label, _)| label);
                 if answers.send((label, decoder)).is_err() {
                     return;
@@ -81,7 +81,7 @@ impl Ahead {
     /// The page that holds `next`; `None` when it is to be read directly.
     pub(super) fn take(
         &mut self,
-        inner: &Arc<Inner>,
+        shared: &Arc<Shared>,
         next: Seq,
         to: Seq,
     ) -> Option<Result<Stretch, ReadError>> {
@@ -89,9 +89,9 @@ impl Ahead {
             if to.0.saturating_sub(next.0) < EVENTS_MIN {
                 return None;
             }
-            self.workers = (0..WORKERS).filter_map(|_| Worker::start(inner.clone())).collect();
+            self.workers = (0..WORKERS).filter_map(|_| Worker::start(shared.clone())).collect();
         }
-        self.plan(inner, next, to);
+        self.plan(shared, next, to);
         let (worker, page) = self.asked.pop_front()?;
         // A thread that is gone has panicked: then reading directly tells why.
         let (label, decoder) = self.workers.get(worker)?.done.recv().ok()?;
@@ -100,10 +100,10 @@ impl Ahead {
         Some(read)
     }
 
-    fn plan(&mut self, inner: &Inner, next: Seq, to: Seq) {
+    fn plan(&mut self, shared: &Shared, next: Seq, to: Seq) {
         self.planned = self.planned.max(next);
         while self.asked.len() < PAGES_AHEAD && self.planned <= to {
-            let Some(Place::Page(page)) = inner.index().place(self.planned) else { return };
+            let Some(Place::Page(page)) = shared.index().place(self.planned) else { return };
             let turn = self.turn % self.workers.len().max(1);
             let Some(jobs) = self.workers.get(turn).and_then(|w| w.jobs.as_ref()) else { return };
             let decoder = self.decoders.pop().unwrap_or_default();
