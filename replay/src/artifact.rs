@@ -212,6 +212,18 @@ impl Header {
     }
 }
 
+/// An artifact and the event that brought it out: its own, or the first event
+/// at or after the timer's moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// The event.
+    pub at: Seq,
+    /// Dense number of the partition, by order of birth.
+    pub partition: u32,
+    /// What came out.
+    pub artifact: Artifact,
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use proptest::prelude::*;

@@ -11,11 +11,11 @@ use orrery_journal::units::{Address, RecvTime, Seq};
 use orrery_journal::{Journal, ReadError};
 
 use crate::artifact::Header;
-use crate::catch_up::recv_of;
 use crate::derived::{Derived, DerivedError};
 use crate::driver::{FoldError, Threads, fold_range};
-use crate::engine::{Engine, EngineError, EngineRestoreError, Made};
+use crate::engine::{Engine, EngineError, Made};
 use crate::fold::World;
+use crate::nearest::{nearest, recv_of};
 
 /// A moment to ask about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -75,35 +75,6 @@ pub enum AsOfError {
         /// Content hash of what came out; zeros when nothing did.
         got: Address,
     },
-}
-
-/// The engine of the newest usable checkpoint at or before `seq`; a new one
-/// when there is none. What cannot be used is skipped with a warning.
-///
-/// # Errors
-/// When derived data cannot be read at all.
-pub fn nearest(
-    derived: &Derived,
-    world: &Arc<dyn World>,
-    seq: Seq,
-) -> Result<Engine, DerivedError> {
-    let mut bound = seq;
-    while let Some(checkpoint) = derived.checkpoint_at_or_before(bound)? {
-        match Engine::restore(Arc::clone(world), &checkpoint.bytes) {
-            Ok(engine) if engine.position().seq == checkpoint.seq => return Ok(engine),
-            Ok(_) => tracing::warn!(seq = checkpoint.seq.0, "a checkpoint is of another position"),
-            // A derived folder has one configuration, so no other one would do.
-            Err(EngineRestoreError::Configuration { .. }) => break,
-            Err(error) => tracing::warn!(
-                seq = checkpoint.seq.0,
-                error = &error as &dyn std::error::Error,
-                "a checkpoint cannot be restored; an older one is used"
-            ),
-        }
-        let Some(below) = checkpoint.seq.0.checked_sub(1) else { break };
-        bound = Seq(below);
-    }
-    Ok(Engine::new(Arc::clone(world)))
 }
 
 /// Turns a question into the last event and the last moment that the answer may

@@ -11,12 +11,12 @@ use std::sync::Arc;
 use orrery_journal::units::Seq;
 use orrery_journal::{Head, Journal, ReadError};
 
-use crate::as_of;
 use crate::checkpoint::Purpose;
 use crate::derived::{Derived, DerivedError};
 use crate::driver::{FoldError, Threads, fold_range};
 use crate::engine::{Engine, Made};
 use crate::fold::World;
+use crate::nearest::{nearest, recv_of};
 
 /// How to catch up and follow. None of it can be seen in an artifact.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -106,7 +106,7 @@ pub fn catch_up(
 ) -> Result<CaughtUp, CatchUpError> {
     derived.claim(world.configuration())?;
     let head = journal.head();
-    let mut engine = as_of::nearest(derived, &world, head.seq)?;
+    let mut engine = nearest(derived, &world, head.seq)?;
     let resumed = engine.position();
     if resumed.seq > Seq::BEFORE_FIRST && recv_of(journal, resumed.seq)? != Some(resumed.recv) {
         return Err(CatchUpError::OtherJournal { seq: resumed.seq });
@@ -118,21 +118,6 @@ pub fn catch_up(
         counts.checkpoints += 1;
     }
     Ok(CaughtUp { engine, counts, resumed: resumed.seq })
-}
-
-/// The time of an event.
-pub(crate) fn recv_of(
-    journal: &Journal,
-    seq: Seq,
-) -> Result<Option<orrery_journal::units::RecvTime>, ReadError> {
-    for stretch in journal.read(seq, seq) {
-        let stretch = stretch?;
-        let at = seq.0.checked_sub(stretch.first.0).and_then(|i| usize::try_from(i).ok());
-        if let Some(event) = at.and_then(|i| stretch.events.get(i)) {
-            return Ok(Some(event.recv));
-        }
-    }
-    Ok(None)
 }
 
 /// The way from an engine's position to the head, with everything that is kept

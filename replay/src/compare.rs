@@ -14,11 +14,11 @@ use orrery_journal::units::{Address, RecvTime, Seq, TradingDay};
 use orrery_journal::{Head, Journal, ReadError};
 
 use crate::artifact::Header;
-use crate::as_of;
 use crate::derived::{Derived, DerivedError};
 use crate::driver::{FoldError, Threads, fold_range};
 use crate::engine::{Engine, Made};
 use crate::fold::World;
+use crate::nearest::nearest;
 
 /// Differences kept in a comparison; all are counted.
 pub const DIFFERENCES_KEPT: usize = 1_000;
@@ -235,7 +235,7 @@ pub fn compare(
     let before = Seq(first.0 - 1);
     let mut engine = match options.from_scratch {
         true => Engine::new(Arc::clone(world)),
-        false => as_of::nearest(derived, world, before)?,
+        false => nearest(derived, world, before)?,
     };
     let warm_up = fold_range(journal, &mut engine, before, options.threads, &mut |_| {
         ControlFlow::Continue(())

@@ -15,15 +15,18 @@
 //! derived_meta       "format", "configuration"           u32 le; 32 bytes
 //! ```
 
+mod error;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use orrery_journal::store::{Batch, Durability, Store, StoreError, Table};
+use orrery_journal::store::{Batch, Durability, Store, Table};
 use orrery_journal::units::{Address, RecvTime, Seq};
-use orrery_journal::{OpenError, memory_store, open_derived};
+use orrery_journal::{memory_store, open_derived};
 
+pub use self::error::DerivedError;
 use crate::artifact::{Artifact, Header};
 
 /// Versions of each family whose bodies are kept whole.
@@ -43,71 +46,6 @@ const TABLES: [Table; 5] = [HEADERS, BODIES, CHECKPOINTS, CHECKPOINT_BYTES, META
 
 const META_FORMAT: &[u8] = b"format";
 const META_CONFIGURATION: &[u8] = b"configuration";
-
-/// Why derived data could not be used.
-#[derive(Debug, thiserror::Error)]
-pub enum DerivedError {
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The store did not open.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// A record is damaged; delete `derived/` and it is rebuilt.
-    #[error("{what} of derived data is damaged; delete the derived folder, it is rebuilt")]
-    Damaged {
-        /// Which record.
-        what: String,
-    },
-    /// The folder was written in another layout.
-    #[error(
-        "derived data has format {found}, this orrery writes {known}; delete the derived folder, it is rebuilt"
-    )]
-    Format {
-        /// As found.
-        found: u32,
-        /// Ours.
-        known: u32,
-    },
-    /// The folder was derived under other parameters.
-    #[error(
-        "derived data was made under configuration {recorded}, this is {ours}; delete the derived folder, it is rebuilt"
-    )]
-    Configuration {
-        /// As recorded.
-        recorded: Address,
-        /// Of the world at hand.
-        ours: Address,
-    },
-    /// An artifact differs from what is recorded as the same version.
-    #[error(
-        "{symbol} {family} v{version} differs from what was recorded ({field}); run `orrery replay` for the day, or delete the derived folder to rebuild it"
-    )]
-    Diverged {
-        /// Partition.
-        symbol: Box<str>,
-        /// Family.
-        family: Box<str>,
-        /// Version.
-        version: u64,
-        /// First field that differs.
-        field: &'static str,
-    },
-    /// A version was handed in whose predecessor is not there.
-    #[error(
-        "{symbol} {family} v{version} cannot follow v{last}; delete the derived folder, it is rebuilt"
-    )]
-    Skipped {
-        /// Partition.
-        symbol: Box<str>,
-        /// Family.
-        family: Box<str>,
-        /// Version that was handed in.
-        version: u64,
-        /// Last version that is there.
-        last: u64,
-    },
-}
 
 /// Symbol and family.
 pub type FamilyName = (Box<str>, Box<str>);

@@ -18,9 +18,9 @@ use orrery_journal::event::Event;
 use orrery_journal::units::{Address, InstrumentId, Seq};
 use orrery_journal::{Head, Journal, ReadError, Stretch};
 
+use crate::engine::share::{Cell, Share, order};
 use crate::engine::{Engine, EngineError, Made};
 use crate::routes::Routes;
-use crate::share::{Cell, Share, order};
 
 /// Stretches on their way to the slowest worker; bounds memory at this many
 /// stretches and what came out of them.

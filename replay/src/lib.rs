@@ -25,5 +25,5 @@ pub mod engine;
 pub mod fold;
 pub mod follow;
 pub mod ledger;
+mod nearest;
 mod routes;
-mod share;

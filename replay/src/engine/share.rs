@@ -7,8 +7,9 @@
 use orrery_journal::event::{Body, Event};
 use orrery_journal::units::{Address, InstrumentId, RecvTime, Seq};
 
+use super::error::{EngineError, EngineRestoreError};
+use crate::artifact::Made;
 use crate::canonical::{Decoder, Encoder};
-use crate::engine::{EngineError, EngineRestoreError, Made};
 use crate::fold::{Fold, Input, Outbox, RestoreError, World};
 use crate::ledger::{Ledger, Moment};
 use crate::routes::Routes;
