@@ -141,10 +141,7 @@ async fn gex(
     Path(symbol): Path<String>,
     asked: Asked,
 ) -> Response {
-    match names::route_symbol(&symbol) {
-        Some(symbol) => open(gateway, &headers, asked, Subject::Gex(symbol)),
-        None => not_found(&format!("{symbol:?} is no symbol")),
-    }
+    open_symbol(gateway, &headers, &symbol, asked, Subject::Gex)
 }
 
 async fn heatmap(
@@ -153,8 +150,19 @@ async fn heatmap(
     Path(symbol): Path<String>,
     asked: Asked,
 ) -> Response {
-    match names::route_symbol(&symbol) {
-        Some(symbol) => open(gateway, &headers, asked, Subject::Heatmap(symbol)),
+    open_symbol(gateway, &headers, &symbol, asked, Subject::Heatmap)
+}
+
+/// Opens the stream of one symbol's family.
+fn open_symbol(
+    gateway: State<Arc<Gateway>>,
+    headers: &HeaderMap,
+    symbol: &str,
+    asked: Asked,
+    subject: fn(String) -> Subject,
+) -> Response {
+    match names::route_symbol(symbol) {
+        Some(symbol) => open(gateway, headers, asked, subject(symbol)),
         None => not_found(&format!("{symbol:?} is no symbol")),
     }
 }
