@@ -72,6 +72,12 @@ pub enum AppendError {
     Poisoned { why: String },
     #[error("the journal is closed")]
     Closed,
+    #[error(
+        "the disk is nearly full: {free} bytes are free and {reserve} are kept in reserve, so \
+         nothing was taken. Make room (`orrery compact`, a larger disk) or lower --disk-reserve; \
+         input resumes by itself"
+    )]
+    DiskFull { free: u64, reserve: u64 },
     #[error("{what} is full: {max} at most")]
     Exhausted { what: &'static str, max: u64 },
     #[error("{what} {id} is not defined in this journal")]

@@ -46,7 +46,7 @@ pub struct SourceInfo {
 /// An open journal; clones share it. One per data directory.
 #[derive(Clone)]
 pub struct Journal {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl Journal {
@@ -90,7 +90,9 @@ impl Journal {
             mend::clear_dirty(&folder).map_err(io)?;
         }
         let witness = Some(Witness { path, mark });
-        Ok(Journal::from(store, recovered, witness, options.sync, Some(lock)))
+        let journal = Journal::from(store, recovered, witness, options.sync, Some(lock));
+        journal.shared.guard.watch(&folder);
+        Ok(journal)
     }
 
     /// A journal in memory, for tests and throw-away folds.
@@ -133,6 +135,8 @@ impl Journal {
                 head: Mutex::new(head),
                 moved: Condvar::new(),
                 seat: Mutex::new(Some(Seat { tail, witness })),
+                guard: Default::default(),
+                observed: Default::default(),
                 _lock: lock,
             }),
         }

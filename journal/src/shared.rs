@@ -8,8 +8,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use crate::day::Calendar;
+use crate::guard::Guard;
 use crate::index::Index;
 use crate::lock::DirectoryLock;
+use crate::observe::Observed;
 use crate::store::Store;
 use crate::tail::{Commit, Tail};
 use crate::units::{RecvTime, Seq};
@@ -47,6 +49,8 @@ pub(crate) struct Shared {
     /// What a writer needs; empty while there is one, and for good after one
     /// has failed.
     pub(crate) seat: Mutex<Option<Seat>>,
+    pub(crate) guard: Guard,
+    pub(crate) observed: Observed,
     pub(crate) _lock: Option<DirectoryLock>,
 }
 

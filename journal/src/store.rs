@@ -124,6 +124,12 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// After an error the store is poisoned.
     fn sync(&self) -> Result<(), StoreError>;
+
+    /// Bytes that are in a log and in memory and will be written once more,
+    /// into tables.
+    fn unflushed(&self) -> u64 {
+        0
+    }
 }
 
 /// Makes the names in a folder survive the machine.

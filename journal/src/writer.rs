@@ -25,7 +25,7 @@ use crate::store::{Durability, StoreError};
 use crate::tail::Tail;
 use crate::units::{Address, RecvTime, Seq, SourceId};
 use crate::watermark::Keeper;
-use crate::{AppendError, SyncMode, mend};
+use crate::{AppendError, Committed, SyncMode, mend};
 
 /// Takes drafts; one committer thread gives them their place.
 ///
@@ -293,6 +293,13 @@ impl Committer {
         appends: Vec<Append>,
         answers: &mut Vec<(Promise, Result<Appended, AppendError>)>,
     ) -> Result<(), String> {
+        let (drafts, bytes) =
+            appends.iter().fold((0, 0), |(n, b), a| (n + a.drafts.len(), b + a.bytes as u64));
+        if let Err(full) = self.shared.guard.admit(drafts, bytes + self.shared.store.unflushed()) {
+            appends.into_iter().for_each(|a| a.promise.answer(Err(full.clone())));
+            return Ok(());
+        }
+        let before = self.tail.last().0;
         let mut failed = None;
         for Append { drafts, promise, .. } in appends {
             let answer = match self.tail.stage(drafts, self.clock) {
@@ -313,12 +320,25 @@ impl Committer {
         let bytes = commit.bytes;
         let mark = (commit.head, commit.running);
         let written = !batch.changes.is_empty();
+        let told = Committed {
+            appends: answers.len() as u64,
+            events: commit.head.0.saturating_sub(before.0),
+            bytes: bytes as u64,
+            pages: commit.sealed.len() as u64,
+            frames: u64::from(
+                commit.open.as_ref().is_some_and(|o| o.frames.last() > Some(&before)),
+            ),
+            waiting: self.queue.lock().drafts as u64,
+            nanos: 0,
+        };
+        let began = self.shared.observed.nanos();
         if written {
             let durability = match self.shared.sync {
                 SyncMode::Group => Durability::Disk,
                 SyncMode::Os => Durability::Os,
             };
             self.shared.store.commit(batch, durability).map_err(|e| chain(&e))?;
+            self.shared.observed.tell(told, began);
             // The witness of the commit before must be on disk before this one
             // is acknowledged, so that it never lags by more than one.
             self.witnessed()?;

@@ -175,6 +175,10 @@ impl Store for FjallStore {
     fn sync(&self) -> Result<(), StoreError> {
         self.database.persist(PersistMode::SyncData).map_err(engine("syncing"))
     }
+
+    fn unflushed(&self) -> u64 {
+        self.database.write_buffer_size()
+    }
 }
 
 #[cfg(test)]

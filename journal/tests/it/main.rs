@@ -3,6 +3,7 @@
 mod append;
 mod crash;
 mod format;
+mod guard;
 mod model;
 mod preflight;
 mod stores;

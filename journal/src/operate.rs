@@ -1,0 +1,32 @@
+//! What whoever runs a journal asks of its handle.
+
+use std::sync::Arc;
+
+use crate::Journal;
+use crate::guard::{GuardState, Probe};
+use crate::observe::Observer;
+
+impl Journal {
+    /// Keeps this much of the disk free by refusing input; `None` takes what
+    /// suits the disk ([`crate::guard`]).
+    pub fn keep_free(&self, reserve: Option<u64>) {
+        self.shared.guard.reserve(reserve);
+    }
+
+    /// Asks another probe for the free space: for tests, and for stores that
+    /// do not lie on a disk.
+    pub fn probe_room_with(&self, probe: Probe) {
+        self.shared.guard.probe_with(probe);
+    }
+
+    /// Room, and whether input is taken.
+    #[must_use]
+    pub fn guard(&self) -> GuardState {
+        self.shared.guard.state()
+    }
+
+    /// Has every commit told to `observer`; the first one stays.
+    pub fn observe(&self, observer: Arc<dyn Observer>) {
+        self.shared.observed.by(observer);
+    }
+}
