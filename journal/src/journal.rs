@@ -92,6 +92,7 @@ impl Journal {
         let witness = Some(Witness { path, mark });
         let journal = Journal::from(store, recovered, witness, options.sync, Some(lock));
         journal.shared.guard.watch(&folder);
+        let _ = journal.shared.folder.set(dir.to_owned());
         Ok(journal)
     }
 
@@ -135,6 +136,7 @@ impl Journal {
                 head: Mutex::new(head),
                 moved: Condvar::new(),
                 seat: Mutex::new(Some(Seat { tail, witness })),
+                folder: Default::default(),
                 guard: Default::default(),
                 observed: Default::default(),
                 _lock: lock,

@@ -15,6 +15,8 @@
 
 mod blob;
 mod canon;
+mod contents;
+mod copy;
 mod day;
 mod definitions;
 mod error;
@@ -44,6 +46,7 @@ mod verify;
 mod watermark;
 mod writer;
 
+pub use copy::{Copied, CopyError, CopyProgress};
 pub use day::{Calendar, DaySummary};
 pub use error::{AppendError, OpenError, ReadError};
 pub use journal::{Journal, OpenOptions, SourceInfo, memory_store, open_derived};

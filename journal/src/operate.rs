@@ -1,5 +1,6 @@
 //! What whoever runs a journal asks of its handle.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::Journal;
@@ -7,6 +8,12 @@ use crate::guard::{GuardState, Probe};
 use crate::observe::Observer;
 
 impl Journal {
+    /// The data directory; `None` for a journal in memory.
+    #[must_use]
+    pub fn folder(&self) -> Option<&Path> {
+        self.shared.folder.get().map(AsRef::as_ref)
+    }
+
     /// Keeps this much of the disk free by refusing input; `None` takes what
     /// suits the disk ([`crate::guard`]).
     pub fn keep_free(&self, reserve: Option<u64>) {

@@ -5,7 +5,7 @@
 //! a sync.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
 use crate::day::Calendar;
 use crate::guard::Guard;
@@ -49,6 +49,8 @@ pub(crate) struct Shared {
     /// What a writer needs; empty while there is one, and for good after one
     /// has failed.
     pub(crate) seat: Mutex<Option<Seat>>,
+    /// The data directory, if it lies on a disk.
+    pub(crate) folder: OnceLock<PathBuf>,
     pub(crate) guard: Guard,
     pub(crate) observed: Observed,
     pub(crate) _lock: Option<DirectoryLock>,
