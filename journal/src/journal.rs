@@ -8,6 +8,8 @@ use bytes::Bytes;
 
 use crate::day::{Calendar, DaySummary};
 use crate::event::Kind;
+use crate::failpoint::hit;
+use crate::files::{Disk, Files};
 use crate::lock::DirectoryLock;
 use crate::preflight::{self, Verdict};
 use crate::reader::{self, Reader, Stretch};
@@ -15,7 +17,7 @@ use crate::recover::{self, Recovered};
 use crate::shared::{Head, Seat, Shared, SyncMode, Witness};
 use crate::store::fjall::FjallStore;
 use crate::store::memory::MemoryStore;
-use crate::store::{Store, Table, create_folder};
+use crate::store::{Store, Table};
 
 use crate::units::{Address, InstrumentId, RecvTime, Seq, SourceId, TradingDay};
 use crate::verify::{self, VerifyReport};
@@ -60,17 +62,56 @@ impl Journal {
     pub fn open(dir: &Path, options: &OpenOptions) -> Result<Journal, OpenError> {
         let folder = dir.join("journal");
         let io = |source| OpenError::Io { path: folder.clone(), source };
-        create_folder(&folder).map_err(io)?;
+        Disk.create_folder(&folder).map_err(io)?;
         let lock = DirectoryLock::take(dir)?;
-        let dirty = prepare(&folder)?;
+        hit("open.locked");
+        prepare(&folder)?;
+        hit("open.inspected");
+        let dirty = rewrite(&Disk, &folder)?;
         let store: Arc<dyn Store> = Arc::new(FjallStore::open(&folder.join("db"), &keys::ALL)?);
-        let recovered = recover::recover(&store, options.calendar, &folder)?;
+        hit("open.store");
+        let files = Arc::new(Disk);
+        let journal = Journal::witnessed(store, files, &folder, dirty, options, Some(lock))?;
+        journal.shared.guard.watch(&folder);
+        let _ = journal.shared.folder.set(dir.to_owned());
+        Ok(journal)
+    }
+
+    /// A journal on any store with its watermark among any files, without
+    /// lock: for tests where both crash or fail.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn on_store_and_files(
+        store: Arc<dyn Store>,
+        files: Arc<dyn Files>,
+        folder: &Path,
+        options: &OpenOptions,
+    ) -> Result<Journal, OpenError> {
+        let io = |source| OpenError::Io { path: folder.to_owned(), source };
+        files.create_folder(folder).map_err(io)?;
+        let dirty = rewrite(files.as_ref(), folder)?;
+        Journal::witnessed(store, files, folder, dirty, options, None)
+    }
+
+    /// Recovers, and holds what it finds against the watermark.
+    fn witnessed(
+        store: Arc<dyn Store>,
+        files: Arc<dyn Files>,
+        folder: &Path,
+        dirty: bool,
+        options: &OpenOptions,
+        lock: Option<DirectoryLock>,
+    ) -> Result<Journal, OpenError> {
+        let io = |source| OpenError::Io { path: folder.to_owned(), source };
+        let recovered = recover::recover(&store, options.calendar, folder)?;
+        hit("open.recovered");
         let path = folder.join("HEAD");
-        let mark = match watermark::read(&path) {
+        let mark = match watermark::read(files.as_ref(), &path) {
             Ok(mark) => mark,
             Err(MarkError::Missing) if recovered.tail.last().0 == Seq::BEFORE_FIRST => {
                 let mark = Mark::empty(recovered.tail.running());
-                watermark::create(&path, &mark).map_err(io)?;
+                watermark::create(files.as_ref(), &path, &mark).map_err(io)?;
                 mark
             }
             Err(MarkError::Missing) => {
@@ -84,16 +125,13 @@ impl Journal {
             }
             Err(MarkError::Io(source)) => return Err(OpenError::Io { path, source }),
         };
-        recover::check(&mark, store.as_ref(), &recovered, &folder)?;
+        recover::check(&mark, store.as_ref(), &recovered, folder)?;
         if dirty {
-            store.sync()?;
-            mend::clear_dirty(&folder).map_err(io)?;
+            mend::clear_dirty(files.as_ref(), folder).map_err(io)?;
         }
-        let witness = Some(Witness { path, mark });
-        let journal = Journal::from(store, recovered, witness, options.sync, Some(lock));
-        journal.shared.guard.watch(&folder);
-        let _ = journal.shared.folder.set(dir.to_owned());
-        Ok(journal)
+        hit("open.witnessed");
+        let witness = Some(Witness { files, path, mark });
+        Ok(Journal::from(store, recovered, witness, options.sync, lock))
     }
 
     /// A journal in memory, for tests and throw-away folds.
@@ -177,7 +215,9 @@ impl Journal {
         };
         let poisoned = |e: std::io::Error| AppendError::Poisoned { why: e.to_string() };
         let keeper = match witness {
-            Some(Witness { path, mark }) => Some(Keeper::start(&path, mark).map_err(poisoned)?),
+            Some(Witness { files, path, mark }) => {
+                Some(Keeper::start(&files, &path, mark).map_err(poisoned)?)
+            }
             None => None,
         };
         Writer::start(self.shared.clone(), tail, keeper, clock).map_err(poisoned)
@@ -294,10 +334,9 @@ impl Journal {
     }
 }
 
-/// Looks at the files before the engine does; says whether the last writer
-/// failed. Nothing is written unless a crash or a failed write explains
-/// everything that is found.
-fn prepare(folder: &Path) -> Result<bool, OpenError> {
+/// Looks at the files before the engine does. Nothing is written unless a
+/// crash explains everything that is found.
+fn prepare(folder: &Path) -> Result<(), OpenError> {
     let io = |source| OpenError::Io { path: folder.to_owned(), source };
     let found = preflight::inspect(folder)?;
     if let Verdict::Corrupt { file, offset, last_good, what } = found.verdict {
@@ -310,13 +349,19 @@ fn prepare(folder: &Path) -> Result<bool, OpenError> {
         return Err(OpenError::AcknowledgedLoss { from: last.next(), to: acknowledged });
     }
     if let Verdict::TornTail { file, offset, bytes } = found.verdict {
-        let kept = mend::cut(folder, &file, offset, bytes).map_err(io)?;
+        let kept = mend::cut(&Disk, folder, &file, offset, bytes).map_err(io)?;
         let (file, kept) = (file.display(), kept.display());
         tracing::warn!(%file, offset, bytes, %kept, "an unfinished write was cut off");
     }
-    let dirty = mend::is_dirty(folder).map_err(io)?;
+    Ok(())
+}
+
+/// Writes the logs anew if the last writer failed, and says whether it did.
+fn rewrite(files: &dyn Files, folder: &Path) -> Result<bool, OpenError> {
+    let io = |source| OpenError::Io { path: folder.to_owned(), source };
+    let dirty = mend::is_dirty(files, folder).map_err(io)?;
     if dirty {
-        mend::rewrite_logs(folder).map_err(io)?;
+        mend::rewrite_logs(files, folder).map_err(io)?;
     }
     Ok(dirty)
 }
@@ -351,8 +396,8 @@ mod tests {
         let store: Arc<dyn Store> = memory.clone();
         let found = recover::recover(&store, None, folder.path()).expect("an empty store opens");
         let mark = Mark::empty(found.tail.running());
-        watermark::create(&path, &mark).expect("HEAD is written");
-        let witness = Some(Witness { path, mark });
+        watermark::create(&Disk, &path, &mark).expect("HEAD is written");
+        let witness = Some(Witness { files: Arc::new(Disk), path, mark });
         let journal = Journal::from(store, found, witness, SyncMode::Group, None);
         let writer = journal.writer(|| RecvTime(1)).expect("a writer");
         let beat = || Draft {
@@ -364,9 +409,9 @@ mod tests {
             body: DraftBody::ClockBeat,
         };
         writer.append(vec![beat()]).and_then(|t| t.wait()).expect("commits");
-        assert!(!mend::is_dirty(folder.path()).expect("looks"));
+        assert!(!mend::is_dirty(&Disk, folder.path()).expect("looks"));
         memory.fail_after(0, true);
         assert!(writer.append(vec![beat()]).and_then(|t| t.wait()).is_err());
-        assert!(mend::is_dirty(folder.path()).expect("looks"));
+        assert!(mend::is_dirty(&Disk, folder.path()).expect("looks"));
     }
 }

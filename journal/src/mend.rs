@@ -7,44 +7,53 @@
 //!   are not on disk, and syncing them again does nothing. So the logs are
 //!   written anew to other files, synced, and put in place.
 
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::store::{create_folder, sync_folder};
+use crate::failpoint::hit;
+use crate::files::{Files, How, OpenFile};
 
 const PIECE: usize = 1 << 20;
 
 /// Keeps a log with a torn end in the quarantine, then cuts the end off.
 /// Returns where it is kept.
-pub(crate) fn cut(folder: &Path, log: &Path, offset: u64, bytes: u64) -> io::Result<PathBuf> {
+pub(crate) fn cut(
+    files: &dyn Files,
+    folder: &Path,
+    log: &Path,
+    offset: u64,
+    bytes: u64,
+) -> io::Result<PathBuf> {
     let quarantine = folder.join("quarantine");
-    create_folder(&quarantine)?;
+    files.create_folder(&quarantine)?;
     let len = offset.saturating_add(bytes);
     let stem = log.file_stem().unwrap_or_default().to_string_lossy();
     let mut count = 1u32;
-    let (path, mut copy) = loop {
+    let (path, copy) = loop {
         let path = quarantine.join(format!("{stem}-{len}-{count}.jnl"));
-        match File::options().write(true).create_new(true).open(&path) {
+        match files.open(&path, How::New) {
             Ok(file) => break (path, file),
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => count += 1,
             Err(e) => return Err(e),
         }
     };
-    transfer(log, &mut copy, len)?;
-    sync_folder(&quarantine)?;
-    let log = File::options().write(true).open(log)?;
+    hit("mend.keeping");
+    let log = files.open(log, How::Existing)?;
+    transfer(log.as_ref(), copy.as_ref(), len)?;
+    files.sync_folder(&quarantine)?;
+    hit("mend.kept");
     log.set_len(offset)?;
-    log.sync_all()?;
+    log.sync()?;
+    hit("mend.cut");
     Ok(path)
 }
 
 /// Says that a write failed. Best effort: the disk may be the reason.
-pub(crate) fn mark_dirty(folder: &Path, why: &str) {
-    let marked = File::create(dirty(folder)).and_then(|mut file| {
-        writeln!(file, "{why}")?;
-        file.sync_all()?;
-        sync_folder(folder)
+pub(crate) fn mark_dirty(files: &dyn Files, folder: &Path, why: &str) {
+    let marked = files.open(&dirty(folder), How::Empty).and_then(|file| {
+        file.write_all_at(format!("{why}\n").as_bytes(), 0)?;
+        file.sync()?;
+        files.sync_folder(folder)
     });
     if let Err(e) = marked {
         tracing::warn!(error = %e, "the journal could not be marked as dirty");
@@ -52,33 +61,38 @@ pub(crate) fn mark_dirty(folder: &Path, why: &str) {
 }
 
 /// Whether the last writer failed.
-pub(crate) fn is_dirty(folder: &Path) -> io::Result<bool> {
-    dirty(folder).try_exists()
+pub(crate) fn is_dirty(files: &dyn Files, folder: &Path) -> io::Result<bool> {
+    files.exists(&dirty(folder))
 }
 
 /// Writes all logs anew; whole on return.
-pub(crate) fn rewrite_logs(folder: &Path) -> io::Result<()> {
+pub(crate) fn rewrite_logs(files: &dyn Files, folder: &Path) -> io::Result<()> {
     let database = folder.join("db");
-    if !database.is_dir() {
+    if !files.exists(&database)? {
         return Ok(());
     }
     let anew = folder.join("anew");
-    for entry in std::fs::read_dir(&database)? {
-        let path = entry?.path();
+    for path in files.list(&database)? {
         if path.extension().is_some_and(|ext| ext == "jnl") {
-            let len = std::fs::metadata(&path)?.len();
-            transfer(&path, &mut File::create(&anew)?, len)?;
-            std::fs::rename(&anew, &path)?;
+            let from = files.open(&path, How::Read)?;
+            let to = files.open(&anew, How::Empty)?;
+            transfer(from.as_ref(), to.as_ref(), from.len()?)?;
+            hit("mend.copied");
+            files.rename(&anew, &path)?;
+            hit("mend.renamed");
         }
     }
-    sync_folder(&database)?;
-    sync_folder(folder)
+    files.sync_folder(&database)?;
+    files.sync_folder(folder)?;
+    hit("mend.rewritten");
+    Ok(())
 }
 
 /// Takes the mark away, after everything was synced.
-pub(crate) fn clear_dirty(folder: &Path) -> io::Result<()> {
-    std::fs::remove_file(dirty(folder))?;
-    sync_folder(folder)
+pub(crate) fn clear_dirty(files: &dyn Files, folder: &Path) -> io::Result<()> {
+    hit("mend.clearing");
+    files.remove(&dirty(folder))?;
+    files.sync_folder(folder)
 }
 
 fn dirty(folder: &Path) -> PathBuf {
@@ -86,20 +100,22 @@ fn dirty(folder: &Path) -> PathBuf {
 }
 
 /// Copies the first `len` bytes, leaving out zeros; on disk on return.
-fn transfer(from: &Path, to: &mut File, len: u64) -> io::Result<()> {
-    let mut from = File::open(from)?.take(len);
-    let mut piece = Vec::with_capacity(PIECE);
-    loop {
-        piece.clear();
-        if from.by_ref().take(PIECE as u64).read_to_end(&mut piece)? == 0 {
+fn transfer(from: &dyn OpenFile, to: &dyn OpenFile, len: u64) -> io::Result<()> {
+    let mut piece = vec![0; PIECE];
+    let mut at = 0;
+    while at < len {
+        let wanted = usize::try_from(len - at).unwrap_or(PIECE).min(PIECE);
+        let wanted = piece.get_mut(..wanted).unwrap_or_default();
+        let n = from.read_full_at(wanted, at)?;
+        let read = wanted.get(..n).unwrap_or_default();
+        if read.is_empty() {
             break;
         }
-        if piece.iter().all(|b| *b == 0) {
-            to.seek(SeekFrom::Current(piece.len() as i64))?;
-        } else {
-            to.write_all(&piece)?;
+        if read.iter().any(|b| *b != 0) {
+            to.write_all_at(read, at)?;
         }
+        at += n as u64;
     }
     to.set_len(len)?;
-    to.sync_all()
+    to.sync()
 }

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use self::log::{End, Progress};
 use self::window::Window;
 use crate::OpenError;
+use crate::files::Disk;
 use crate::units::Seq;
 use crate::watermark::{self, MarkError};
 
@@ -91,7 +92,7 @@ pub fn inspect(folder: &Path) -> Result<Report, OpenError> {
 }
 
 fn look(folder: &Path, database: &Path) -> io::Result<Report> {
-    let (created, acknowledged) = match watermark::read(&folder.join("HEAD")) {
+    let (created, acknowledged) = match watermark::read(&Disk, &folder.join("HEAD")) {
         Ok(mark) => (true, Some(mark.seq)),
         Err(MarkError::Missing) => (false, None),
         Err(MarkError::Damaged(_)) => (true, None),

@@ -1,6 +1,6 @@
 //! Opening: from what the store holds to what the handle knows.
 //!
-//! Nothing is repaired here. Summaries and definitions give everything about
+//! Nothing is repaired here; what is there is synced. Summaries and definitions give everything about
 //! pages, so that no page is decoded; frames are decoded, because they are the
 //! growing end; the watermark says what must be there. Whatever does not fit
 //! is refused with its place.
@@ -25,8 +25,9 @@ use bytes::Bytes;
 use crate::canon::{Rows, u32_at};
 use crate::day::Calendar;
 use crate::definitions::{self, Definition};
+use crate::failpoint::hit;
 use crate::index::Index;
-use crate::limits::SCAN_PAIRS;
+use crate::limits::{PAGE_EVENTS, SCAN_PAIRS};
 use crate::page::Decoder;
 use crate::store::{Batch, Durability, Pair, Store, StoreError, Table};
 use crate::summary::PageSummary;
@@ -108,6 +109,9 @@ pub(crate) fn recover(
         let counts: Vec<_> = open.summary.tally.sources().map(|(id, n)| (id.0, n)).collect();
         index.count_sources(counts.into_iter());
     }
+    // A process that was killed may have written what it did not sync. Whoever
+    // reads from now on may tell others of it, so it must stay.
+    store.sync()?;
     Ok(Recovered { calendar, index, tail })
 }
 
@@ -123,9 +127,13 @@ pub(crate) fn check(
         return Err(OpenError::AcknowledgedLoss { from: end.next(), to: mark.seq });
     }
     let open_first = found.index.open.as_ref().map_or(end.next(), |o| o.summary.first);
-    // The chain of the pages that end at or before the mark, then the rows
-    // behind them up to the mark.
-    let whole = found.index.pages.partition_point(|p| p.last() <= mark.seq);
+    // The chain of the pages that were sealed when the mark was made, then the
+    // rows behind them up to the mark. A page that a day's end makes short is
+    // sealed by the event after it, so at its own last event it was open still.
+    let sealed = |p: &PageSummary| {
+        p.last() < mark.seq || (p.last() == mark.seq && p.count as usize == PAGE_EVENTS)
+    };
+    let whole = found.index.pages.partition_point(|p| sealed(p));
     let pages = found.index.pages.get(..whole).unwrap_or_default();
     let chain = pages.iter().fold(Address::default(), |c, p| tail::chain(c, p.address));
     let mut hasher = tail::running(chain);
@@ -169,7 +177,9 @@ fn meta(store: &dyn Store, wanted: Option<Calendar>, path: &Path) -> Result<Cale
         let calendar = wanted.unwrap_or_default();
         let mut batch = Batch::default();
         batch.put(keys::META, keys::META_KEY, encode_meta(calendar));
+        hit("meta.before");
         store.commit(batch, Durability::Disk)?;
+        hit("meta.after");
         return Ok(calendar);
     };
     let (plain, hash) = value.split_at_checked(16).ok_or_else(|| damaged("too short"))?;

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
 use crate::day::Calendar;
+use crate::files::Files;
 use crate::guard::Guard;
 use crate::index::Index;
 use crate::lock::DirectoryLock;
@@ -64,6 +65,7 @@ pub(crate) struct Seat {
 
 /// The watermark beside the database.
 pub(crate) struct Witness {
+    pub files: Arc<dyn Files>,
     pub path: PathBuf,
     pub mark: Mark,
 }
@@ -96,7 +98,11 @@ impl Shared {
     /// A writer has ended well: the next one may begin where it stopped.
     pub(crate) fn give_back(&self, tail: Tail, keeper: Option<Keeper>) {
         let mut seat = self.seat.lock().unwrap_or_else(PoisonError::into_inner);
-        let witness = keeper.map(|k| Witness { path: k.path().to_owned(), mark: k.mark() });
+        let witness = keeper.map(|k| Witness {
+            files: k.files().clone(),
+            path: k.path().to_owned(),
+            mark: k.mark(),
+        });
         *seat = Some(Seat { tail, witness });
     }
 }

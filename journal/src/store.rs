@@ -4,6 +4,7 @@
 //! durability per batch. fjall lives behind it in `store/fjall.rs` and nowhere
 //! else; `store/memory.rs` is the twin that can show what a crash leaves.
 
+pub mod faulty;
 pub mod fjall;
 pub mod memory;
 

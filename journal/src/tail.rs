@@ -13,6 +13,7 @@ use crate::canon::{Label, Row, Rows};
 use crate::day::{Calendar, DayCache};
 use crate::definitions::{self, Definition, Name};
 use crate::event::{Draft, Kind};
+use crate::failpoint::hit;
 use crate::index::Open;
 use crate::limits::{PAGE_EVENTS, PAGE_ROWS_BYTES_MAX};
 use crate::stage::{Sources, Stage, StageError, Staged};
@@ -262,6 +263,7 @@ impl Tail {
     /// Turns the open page into a stored one.
     fn seal(&mut self, batch: &mut Batch) -> Option<Arc<PageSummary>> {
         let OpenPage { mut summary, rows, frames, definitions, .. } = self.open.take()?;
+        hit("seal.before");
         let label = summary.label();
         let key = summary.first.to_key();
         let (stored, address) = page::encode(label, &rows);
@@ -275,6 +277,7 @@ impl Tail {
         for first in frames {
             batch.delete(keys::FRAMES, first.to_key().to_vec());
         }
+        hit("seal.after");
         Some(Arc::new(summary))
     }
 }

@@ -19,14 +19,15 @@
 //! 128 zeros up to 4096
 //! ```
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use crate::canon::{u32_at, u64_at};
+use crate::failpoint::hit;
+use crate::files::{Files, How, OpenFile};
 use crate::units::{Address, Seq};
 
 const MAGIC: &[u8; 8] = b"ORRYHEAD";
@@ -89,14 +90,15 @@ pub(crate) enum MarkError {
 }
 
 /// Reads the newer of the good slots.
-pub(crate) fn read(path: &Path) -> Result<Mark, MarkError> {
-    let bytes = match std::fs::read(path) {
+pub(crate) fn read(files: &dyn Files, path: &Path) -> Result<Mark, MarkError> {
+    let bytes = match files.read(path, 2 * SLOT) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(MarkError::Missing),
         Err(e) => return Err(MarkError::Io(e)),
     };
     if bytes.len() != 2 * SLOT {
-        let why = format!("it has {} bytes and should have {}", bytes.len(), 2 * SLOT);
+        let len = files.open(path, How::Read).and_then(|file| file.len()).map_err(MarkError::Io)?;
+        let why = format!("it has {len} bytes and should have {}", 2 * SLOT);
         return Err(MarkError::Damaged(why));
     }
     bytes
@@ -106,18 +108,43 @@ pub(crate) fn read(path: &Path) -> Result<Mark, MarkError> {
         .ok_or_else(|| MarkError::Damaged("neither of its slots is whole".into()))
 }
 
-/// Creates the file with both slots saying the same, on disk on return.
-pub(crate) fn create(path: &Path, mark: &Mark) -> io::Result<()> {
-    let file = File::options().create(true).truncate(false).write(true).open(path)?;
+/// Puts a file in place whose slots say the same, on disk on return.
+///
+/// It is written under another name first, so that a crash leaves the one
+/// before, if any, or a whole one.
+pub(crate) fn create(files: &dyn Files, path: &Path, mark: &Mark) -> io::Result<()> {
+    let anew = path.with_extension("new");
+    let file = files.open(&anew, How::Empty)?;
     for slot in 0..2 {
         file.write_all_at(&mark.encode(), slot * SLOT as u64)?;
+        hit("head.creating");
     }
-    file.sync_all()?;
-    path.parent().map_or(Ok(()), crate::store::sync_folder)
+    file.sync()?;
+    files.rename(&anew, path)?;
+    path.parent().map_or(Ok(()), |folder| files.sync_folder(folder))?;
+    hit("head.created");
+    Ok(())
+}
+
+/// Writes a mark over the older slot; on disk on return.
+fn put(file: &dyn OpenFile, mark: &Mark) -> io::Result<()> {
+    let (at, slot) = ((mark.count % 2) * SLOT as u64, mark.encode());
+    hit("head.begin");
+    // A build that can stop here stops amid the slot.
+    let torn = if cfg!(feature = "failpoints") { BODY - 32 } else { 0 };
+    let (begin, rest) = slot.split_at(torn);
+    file.write_all_at(begin, at)?;
+    hit("head.torn");
+    file.write_all_at(rest, at + torn as u64)?;
+    hit("head.written");
+    file.sync()?;
+    hit("head.synced");
+    Ok(())
 }
 
 /// Writes marks on a thread of its own, one at a time.
 pub(crate) struct Keeper {
+    files: Arc<dyn Files>,
     path: PathBuf,
     mark: Mark,
     /// Whether an answer is owed.
@@ -128,33 +155,31 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    /// Opens the file for a new writer, whose epoch is written at once.
-    pub(crate) fn start(path: &Path, last: Mark) -> io::Result<Keeper> {
-        let file = File::options().write(true).open(path)?;
+    /// Puts the file in place anew for a new writer, with its epoch. Not
+    /// written over: after a failed write nobody knows which of the old slots,
+    /// and whether the file's name, are on disk.
+    pub(crate) fn start(files: &Arc<dyn Files>, path: &Path, last: Mark) -> io::Result<Keeper> {
+        let mark = Mark { epoch: last.epoch + 1, count: last.count + 1, ..last };
+        create(files.as_ref(), path, &mark)?;
+        let file = files.open(path, How::Existing)?;
         let (marks, incoming) = sync_channel::<Mark>(1);
         let (done, written) = sync_channel(1);
         let thread = std::thread::Builder::new().name("journal-head".into()).spawn(move || {
             for mark in incoming {
-                let at = (mark.count % 2) * SLOT as u64;
-                let result = file.write_all_at(&mark.encode(), at).and_then(|()| file.sync_data());
-                if done.send(result).is_err() {
+                if done.send(put(file.as_ref(), &mark)).is_err() {
                     return;
                 }
             }
         })?;
-        let mut keeper = Keeper {
+        Ok(Keeper {
+            files: files.clone(),
             path: path.to_owned(),
-            mark: Mark { epoch: last.epoch + 1, ..last },
+            mark,
             busy: false,
             marks: Some(marks),
             written,
             thread: Some(thread),
-        };
-        keeper
-            .begin(last.seq, last.running)
-            .and_then(|()| keeper.wait())
-            .map_err(io::Error::other)?;
-        Ok(keeper)
+        })
     }
 
     /// Begins to write a mark; waits for the one before.
@@ -176,6 +201,11 @@ impl Keeper {
             Ok(Err(e)) => Err(format!("writing HEAD: {e}")),
             Err(_) => Err("writing HEAD: its thread ended".into()),
         }
+    }
+
+    /// Where it writes.
+    pub(crate) fn files(&self) -> &Arc<dyn Files> {
+        &self.files
     }
 
     /// The file.

@@ -15,6 +15,7 @@ use std::thread::JoinHandle;
 pub use self::ticket::{Appended, Ticket};
 use self::ticket::{Promise, promise};
 use crate::event::{Draft, DraftBody};
+use crate::failpoint::hit;
 use crate::limits::{
     COMMIT_BYTES_MAX, COMMIT_DRAFTS_MAX, DRAFT_BYTES, OS_BYTES_MAX, QUEUE_BYTES_MAX,
     QUEUE_DRAFTS_MAX, SOURCES_MAX,
@@ -281,8 +282,10 @@ impl Committer {
 
     /// Has the next opening put everything on disk anew.
     fn mark_dirty(&self, why: &str) {
-        if let Some(folder) = self.keeper.as_ref().and_then(|keeper| keeper.path().parent()) {
-            mend::mark_dirty(folder, why);
+        if let Some(keeper) = &self.keeper
+            && let Some(folder) = keeper.path().parent()
+        {
+            mend::mark_dirty(keeper.files().as_ref(), folder, why);
         }
     }
 
@@ -337,16 +340,22 @@ impl Committer {
                 SyncMode::Group => Durability::Disk,
                 SyncMode::Os => Durability::Os,
             };
+            hit("commit.before");
             self.shared.store.commit(batch, durability).map_err(|e| chain(&e))?;
+            hit("commit.after");
             self.shared.observed.tell(told, began);
             // The witness of the commit before must be on disk before this one
             // is acknowledged, so that it never lags by more than one.
             self.witnessed()?;
+            hit("commit.witnessed");
             self.shared.publish(commit);
         }
+        hit("ack.before");
         for (promise, answer) in answers.drain(..) {
             promise.answer(answer);
+            hit("ack.between");
         }
+        hit("ack.after");
         match self.shared.sync {
             SyncMode::Group if written => self.witness(mark),
             SyncMode::Group => Ok(()),
@@ -376,10 +385,13 @@ impl Committer {
 
     /// Everything on disk, watermark included.
     fn finish(&mut self) -> Result<(), String> {
+        hit("finish.before");
         if self.unsynced > 0 {
             self.sync((self.tail.last().0, self.tail.running()))?;
         }
-        self.witnessed()
+        self.witnessed()?;
+        hit("finish.after");
+        Ok(())
     }
 }
 

@@ -9,6 +9,7 @@
 //! ```
 
 use bytes::Bytes;
+use orrery_journal::failpoint::hit;
 use orrery_journal::store::{Batch, Durability, Pair};
 use orrery_journal::units::{Address, Seq};
 
@@ -111,7 +112,9 @@ impl Derived {
         }
         batch.put(CHECKPOINT_BYTES, address.0.to_vec(), bytes);
         batch.put(CHECKPOINTS, seq.to_key().to_vec(), record);
+        hit("checkpoint.before");
         self.store.commit(batch, Durability::Disk)?;
+        hit("checkpoint.after");
         Ok(address)
     }
 

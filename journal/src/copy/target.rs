@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError};
 use super::{Copied, CopyError, CopyProgress, Moment, chain};
 use crate::contents::Contents;
 use crate::event::EventError;
+use crate::files::Disk;
 use crate::page::{self, Decoder, PageError};
 use crate::shared::{Seat, Shared, Witness};
 use crate::store::{Batch, Durability, Store, StoreError};
@@ -209,7 +210,7 @@ impl Target {
 
     /// Has the next opening write anew what this one may not have written.
     fn failed(&self, error: StoreError) -> CopyError {
-        mend::mark_dirty(&self.dir.join("journal"), &error.to_string());
+        mend::mark_dirty(&Disk, &self.dir.join("journal"), &error.to_string());
         write(error)
     }
 
@@ -244,8 +245,8 @@ impl Target {
         let mut hasher = running(chain(&moment.pages));
         hasher.update(&frame_rows(moment)?);
         let hash = Address(*hasher.finalize().as_bytes());
-        let Some(Witness { path, mark }) = &self.seat.witness else { return Ok(()) };
-        let mut keeper = Keeper::start(path, *mark).map_err(write)?;
+        let Some(Witness { files, path, mark }) = &self.seat.witness else { return Ok(()) };
+        let mut keeper = Keeper::start(files, path, *mark).map_err(write)?;
         let said = keeper.begin(moment.last(), hash).and_then(|()| keeper.wait());
         said.map_err(|why| write(std::io::Error::other(why)))?;
         self.copied.head = moment.last();

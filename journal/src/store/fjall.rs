@@ -26,6 +26,7 @@ use super::{
     Batch, Change, Durability, Pair, Store, StoreError, Table, create_folder, sync_folder,
 };
 use crate::OpenError;
+use crate::failpoint::{hit, memtable_bytes};
 
 /// Bytes of blocks that are kept in memory.
 const CACHE_BYTES: u64 = 32 << 20;
@@ -62,6 +63,7 @@ impl FjallStore {
         let parent = folder.parent().map(Path::to_owned).unwrap_or_default();
         let io = |source| OpenError::Io { path: folder.to_owned(), source };
         create_folder(&parent).map_err(io)?;
+        hit("store.opening");
         let database = Database::builder(folder)
             .cache_size(CACHE_BYTES)
             .journal_compression(CompressionType::None)
@@ -80,6 +82,7 @@ impl FjallStore {
                 .keyspace(table.name, || options(*table))
                 .map_err(engine("opening a table"))?;
             opened.push((*table, keyspace));
+            hit("store.tables");
         }
         let keyspaces: PathBuf = folder.join("keyspaces");
         for folder in [keyspaces.as_path(), folder] {
@@ -87,6 +90,7 @@ impl FjallStore {
         }
         sync_folder(if parent.as_os_str().is_empty() { Path::new(".") } else { &parent })
             .map_err(io)?;
+        hit("store.folders");
         Ok(FjallStore { tables: opened, database })
     }
 
@@ -100,7 +104,8 @@ impl FjallStore {
 }
 
 fn options(table: Table) -> KeyspaceCreateOptions {
-    let options = KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
+    let memtable = memtable_bytes().unwrap_or(MEMTABLE_BYTES);
+    let options = KeyspaceCreateOptions::default().max_memtable_size(memtable);
     let plain = CompressionPolicy::all(CompressionType::None);
     if table.compress {
         // Text and content-addressed values: point reads of keys that are

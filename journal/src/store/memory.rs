@@ -76,6 +76,15 @@ impl MemoryStore {
         MemoryStore { state: Mutex::new(state) }
     }
 
+    /// What the next process finds when this one is killed now: everything
+    /// that was committed, synced or not.
+    #[must_use]
+    pub fn kill_image(&self) -> MemoryStore {
+        let State { now, synced, pending, .. } = &*self.lock();
+        let (now, synced, pending) = (now.clone(), synced.clone(), pending.clone());
+        MemoryStore { state: Mutex::new(State { now, synced, pending, ..State::default() }) }
+    }
+
     /// Lets the commit after `commits` more ones fail. Like a real failed
     /// commit it is *unknown*: with `survives` its changes are there afterwards.
     pub fn fail_after(&self, commits: u64, survives: bool) {

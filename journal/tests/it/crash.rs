@@ -89,6 +89,23 @@ fn closing_makes_an_unsynced_import_durable() {
     }
 }
 
+/// A killed process leaves what it wrote and did not sync. The next one shows
+/// it, so a power cut after that must not take it away again.
+#[test]
+fn what_an_opening_shows_stays() {
+    let store = Arc::new(MemoryStore::new());
+    let journal = open(&store, SyncMode::Os);
+    let writer = journal.writer(clock).expect("a writer");
+    writer.append(session(3, 900, 1)).and_then(|t| t.wait()).expect("no fault");
+    let found = Arc::new(store.kill_image());
+    let shown = open(&found, SyncMode::Group).head().seq;
+    assert_eq!(shown, journal.head().seq, "a kill takes nothing");
+    for seed in 0..20 {
+        let image = Arc::new(found.crash_image(seed));
+        assert_eq!(open(&image, SyncMode::Group).head().seq, shown, "seed {seed}");
+    }
+}
+
 /// After a failed commit the batch is unknown, not absent: the writer stops,
 /// the head stays, and reopening finds all of the batch or nothing of it.
 #[test]

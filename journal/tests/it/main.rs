@@ -3,6 +3,7 @@
 mod append;
 mod copy;
 mod crash;
+mod faults;
 mod format;
 mod guard;
 mod model;
