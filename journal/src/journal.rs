@@ -173,6 +173,7 @@ impl Journal {
                 index: RwLock::new(index),
                 head: Mutex::new(head),
                 moved: Condvar::new(),
+                log: Mutex::default(),
                 seat: Mutex::new(Some(Seat { tail, witness })),
                 folder: Default::default(),
                 guard: Default::default(),

@@ -9,7 +9,7 @@
 //! To read on: [`units`] and [`event`] are the vocabulary; `stage` turns drafts
 //! into rows, `tail` rows into frames and pages; `writer` drives them; `reader` brings events
 //! back; [`preflight`] looks at the files
-//! before anything is opened; `recover` opens; [`store`] is the seam to the disk. `FORMAT.md` has
+//! before anything is opened; [`proof`] proves events to others; `recover` opens; [`store`] is the seam to the disk. `FORMAT.md` has
 //! every byte.
 #![warn(missing_docs)]
 
@@ -37,6 +37,7 @@ mod observe;
 mod operate;
 mod page;
 pub mod preflight;
+pub mod proof;
 mod reader;
 mod recover;
 mod shared;

@@ -15,7 +15,7 @@ mod v1;
 use crate::canon::{LABEL, Label};
 use crate::units::{Address, Seq};
 
-const MAGIC: &[u8; 8] = b"ORRYPAGE";
+pub(crate) const MAGIC: &[u8; 8] = b"ORRYPAGE";
 /// Version of the canonical bytes; a part of what is addressed.
 const CANONICAL: u32 = 1;
 pub(crate) const STORED_MAGIC: &[u8; 8] = b"ORRYCOLS";

@@ -13,6 +13,7 @@ use crate::guard::Guard;
 use crate::index::Index;
 use crate::lock::DirectoryLock;
 use crate::observe::Observed;
+use crate::proof::merkle::Tree;
 use crate::store::Store;
 use crate::tail::{Commit, Tail};
 use crate::units::{RecvTime, Seq};
@@ -47,6 +48,8 @@ pub(crate) struct Shared {
     /// Moves after the index; waiters are woken then.
     pub(crate) head: Mutex<Head>,
     pub(crate) moved: Condvar,
+    /// Subtrees of the Merkle log over the pages, as far as somebody asked.
+    pub(crate) log: Mutex<Tree>,
     /// What a writer needs; empty while there is one, and for good after one
     /// has failed.
     pub(crate) seat: Mutex<Option<Seat>>,

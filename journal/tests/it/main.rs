@@ -8,5 +8,6 @@ mod format;
 mod guard;
 mod model;
 mod preflight;
+mod proof;
 mod stores;
 mod support;
