@@ -79,6 +79,10 @@ pub struct Decoded {
     pub refused: BTreeMap<RefusalReason, u64>,
     /// The first refusals in words.
     pub told: Vec<Refusal>,
+    /// WebSocket messages that were read.
+    pub messages: u64,
+    /// Those of them, and broken frames, that the fast reader left.
+    pub fallbacks: u64,
 }
 
 impl Decoded {

@@ -58,6 +58,8 @@ struct Report {
     contracts: u64,
     refused: BTreeMap<&'static str, u64>,
     files_refused: u64,
+    wire_messages: u64,
+    wire_fallbacks: u64,
     late: u64,
     skipped: u64,
     added: u64,
@@ -120,6 +122,8 @@ pub fn run(common: &Common, command: &Import) -> anyhow::Result<Exit> {
         contracts: report.contracts,
         refused: report.refused.iter().map(|(r, n)| (r.name(), *n)).collect(),
         files_refused: report.files_refused,
+        wire_messages: report.messages,
+        wire_fallbacks: report.fallbacks,
         late: report.late,
         skipped: report.skipped,
         added: report.added,
@@ -237,6 +241,13 @@ fn print(report: &Report) {
     }
     if !report.refused.is_empty() {
         output::line(format!("refused, kept in quarantine: {}", counts(&report.refused)));
+    }
+    if report.wire_messages > 0 {
+        output::line(format!(
+            "{} WebSocket messages, {} of them unusual and read by serde_json",
+            output::grouped(report.wire_messages),
+            output::grouped(report.wire_fallbacks)
+        ));
     }
     if report.geometry_miss > 0 {
         output::line(format!(

@@ -217,6 +217,10 @@ pub struct Drafts {
     pub refused: BTreeMap<RefusalReason, u64>,
     /// The first refusals in words.
     pub told: Vec<Refusal>,
+    /// WebSocket messages so far.
+    pub messages: u64,
+    /// Those of them that the fast reader left to serde_json.
+    pub fallbacks: u64,
 }
 
 impl Scan {
@@ -243,6 +247,8 @@ impl Scan {
             bytes: 0,
             refused: BTreeMap::new(),
             told: Vec::new(),
+            messages: 0,
+            fallbacks: 0,
         })
     }
 }
@@ -311,6 +317,8 @@ impl Drafts {
                 self.told.push(refusal);
             }
         }
+        self.messages += out.messages;
+        self.fallbacks += out.fallbacks;
         self.queue.extend(out.drafts);
     }
 

@@ -70,27 +70,6 @@ impl Literal<'_> {
         }
     }
 
-    /// The price and whether it is exact; `None` for null.
-    ///
-    /// # Errors
-    /// [`RefusalReason::BadPrice`] when it is no number, negative, or beyond
-    /// what a price can hold.
-    pub fn price(&self) -> Result<Option<(Price, bool)>, RefusalReason> {
-        let bad = RefusalReason::BadPrice;
-        match self {
-            Literal::Null => Ok(None),
-            Literal::Int(i) if *i >= 0 => {
-                i.checked_mul(Price::SCALE).map(|units| Some((Price(units), true))).ok_or(bad)
-            }
-            Literal::Float(f) if *f >= 0.0 => {
-                let price = Price::from_f64_nearest(*f).ok_or(bad)?;
-                // Beyond 2^53 units a float cannot tell neighbours apart.
-                Ok(Some((price, price.to_f64() == *f && price.0 < 1 << 53)))
-            }
-            _ => Err(bad),
-        }
-    }
-
     /// The size, rounded, and whether it is exact; `None` for null.
     ///
     /// # Errors
@@ -105,6 +84,58 @@ impl Literal<'_> {
             _ => Err(RefusalReason::BadSize),
         }
     }
+}
+
+/// The price that a JSON number stands for, and whether that is exact: read
+/// digit by digit, so that no float comes between. What has more than nine
+/// decimals becomes the nearest price. `None` when no price is as large, or
+/// when `text` is no JSON number.
+#[must_use]
+pub fn price_of(text: &str) -> Option<(Price, bool)> {
+    let (negative, text) = text.strip_prefix('-').map_or((false, text), |text| (true, text));
+    let (digits, exponent) = match text.split_once(['e', 'E']) {
+        None => (text, 0),
+        Some((digits, exponent)) => (digits, exponent_of(exponent)?),
+    };
+    let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
+    if whole.is_empty() || !whole.bytes().chain(part.bytes()).all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let digits = whole.bytes().chain(part.bytes()).map(|b| i64::from(b - b'0'));
+    // Zeros in front would only count towards a bound.
+    let zeros = digits.clone().take_while(|d| *d == 0).count();
+    let mut digits = digits.skip(zeros);
+    // How many of the digits that are left are whole units.
+    let count = whole.len() as i64 - zeros as i64 + exponent + DECIMALS;
+    let mut units = 0i64;
+    if digits.clone().next().is_some() {
+        for _ in 0..count {
+            units = units.checked_mul(10)?.checked_add(digits.next().unwrap_or(0))?;
+        }
+    }
+    let next = if count < 0 { 0 } else { digits.next().unwrap_or(0) };
+    let exact = next == 0 && digits.all(|d| d == 0);
+    units = units.checked_add(i64::from(next >= 5))?;
+    Some((Price(if negative { -units } else { units }), exact))
+}
+
+/// Decimals of a price.
+const DECIMALS: i64 = Price::SCALE.ilog10() as i64;
+
+/// An exponent as JSON writes it; one that is too long for anything counts as
+/// the longest.
+fn exponent_of(text: &str) -> Option<i64> {
+    let (negative, digits) = match text.as_bytes() {
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] => (false, digits),
+        digits => (false, digits),
+    };
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let longest = i64::from(i32::MAX);
+    let size = digits.iter().fold(0, |n: i64, b| (n * 10 + i64::from(b - b'0')).min(longest));
+    Some(if negative { -size } else { size })
 }
 
 /// What stands in the place of a number.
@@ -222,13 +253,38 @@ mod tests {
         assert_eq!(read("[1,232]"), Literal::List(vec![1, 232]));
         assert_eq!(read("[1,{\"a\":[2]}]"), Literal::Other);
         assert_eq!(read("{\"a\":{}}"), Literal::Other);
-        assert_eq!(read("\"NaN\"").price(), Err(RefusalReason::BadPrice));
-        assert_eq!(read("-0.01").price(), Err(RefusalReason::BadPrice));
-        assert_eq!(read("1e10").price(), Err(RefusalReason::BadPrice));
-        assert_eq!(read("0.78").price(), Ok(Some((Price(780_000_000), true))));
-        assert_eq!(read("0.12345678901").price(), Ok(Some((Price(123_456_789), false))));
         assert_eq!(read("1.5").size(), Ok(Some((2, false))));
         assert_eq!(read("-1").size(), Err(RefusalReason::BadSize));
+    }
+
+    #[test]
+    fn prices_are_read_from_their_digits() {
+        for (text, units, exact) in [
+            ("0", 0, true),
+            ("-0.0", 0, true),
+            ("0e999999999999999999999", 0, true),
+            ("0.78", 780_000_000, true),
+            ("0.7800000000000", 780_000_000, true),
+            ("-0.01", -10_000_000, true),
+            ("1e3", 1_000_000_000_000, true),
+            ("0.0001E+4", 1_000_000_000, true),
+            ("12e-10", 1, false),
+            ("5e-10", 1, false),
+            ("4.9e-10", 0, false),
+            ("1e-999999999999999999999", 0, false),
+            ("0.12345678901", 123_456_789, false),
+            ("0.1234567895", 123_456_790, false),
+            // A float holds neither of these.
+            ("123456789.123456789", 123_456_789_123_456_789, true),
+            ("9223372036.854775807", i64::MAX, true),
+        ] {
+            assert_eq!(price_of(text), Some((Price(units), exact)), "{text}");
+        }
+        for text in
+            ["9223372036.854775808", "1e10", "1e999999999999999999999", "NaN", "", "1e", "."]
+        {
+            assert_eq!(price_of(text), None, "{text}");
+        }
     }
 
     #[test]

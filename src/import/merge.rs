@@ -191,6 +191,8 @@ impl Merge {
             if let Some(report) = reports.get_mut(report) {
                 report.refused = drafts.refused;
                 report.told = drafts.told;
+                report.messages = drafts.messages;
+                report.fallbacks = drafts.fallbacks;
             }
         }
         for source in self.sources {

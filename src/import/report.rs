@@ -45,6 +45,10 @@ pub struct FileReport {
     pub refused: BTreeMap<RefusalReason, u64>,
     /// The first refusals in words.
     pub told: Vec<Refusal>,
+    /// WebSocket messages in the file.
+    pub messages: u64,
+    /// Those of them that serde_json had to read: unusual, not wrong.
+    pub fallbacks: u64,
     /// Facts that came before an earlier one of the same file; they stand at
     /// the time of that one.
     pub late: u64,
@@ -68,6 +72,8 @@ impl FileReport {
             contracts: 0,
             refused: BTreeMap::new(),
             told: Vec::new(),
+            messages: 0,
+            fallbacks: 0,
             late: 0,
             skipped: 0,
             added: 0,
@@ -106,6 +112,10 @@ pub struct ImportReport {
     pub refused: BTreeMap<RefusalReason, u64>,
     /// Files that were refused as a whole.
     pub files_refused: u64,
+    /// WebSocket messages in all files.
+    pub messages: u64,
+    /// Those of them that serde_json had to read: unusual, not wrong.
+    pub fallbacks: u64,
     /// Facts that came out of order.
     pub late: u64,
     /// Facts that the journal held already.
@@ -132,6 +142,8 @@ impl ImportReport {
                 *self.refused.entry(*reason).or_insert(0) += count;
             }
             self.contracts += file.contracts;
+            self.messages += file.messages;
+            self.fallbacks += file.fallbacks;
             self.files_refused += u64::from(matches!(file.outcome, Outcome::Refused(_)));
             self.late += file.late;
             self.skipped += file.skipped;

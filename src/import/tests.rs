@@ -174,6 +174,7 @@ fn a_broken_off_import_goes_on_to_the_same_end_whatever_the_batch() {
     let report = quiet(&whole, &inputs, 4096).expect("imported");
     assert_eq!((report.added, report.late, report.beats), (11, 1, 2));
     assert_eq!(report.refused, BTreeMap::from([(RefusalReason::Malformed, 1)]));
+    assert_eq!((report.messages, report.fallbacks), (11, 1), "only what is broken");
     let expected = story(&whole);
     assert_eq!(
         expected[..9],

@@ -71,6 +71,37 @@ pub fn parse_option(ticker: &str) -> Option<OptionTerms> {
     if ticker.contains('-') { parse_deribit(ticker) } else { parse_occ(ticker) }
 }
 
+/// Whether `text`, without a leading `O:`, is an option's ticker as the options
+/// clearing house writes it: `SPXW260819C07600000`. The same that
+/// [`parse_option`] says of it, without making anything of it.
+#[must_use]
+pub fn is_occ(text: &[u8]) -> bool {
+    let Some((root, terms)) = text.len().checked_sub(15).and_then(|n| text.split_at_checked(n))
+    else {
+        return false;
+    };
+    let [y1, y2, m1, m2, d1, d2, right, strike @ ..] = terms else { return false };
+    let digits = [y1, y2, m1, m2, d1, d2].into_iter().chain(strike).all(u8::is_ascii_digit);
+    let two = |high: &u8, low: &u8| (high.wrapping_sub(b'0')) * 10 + low.wrapping_sub(b'0');
+    digits
+        && root.first().is_some_and(u8::is_ascii_uppercase)
+        && root.iter().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
+        && (1..=days_of_month(two(y1, y2), two(m1, m2))).contains(&two(d1, d2))
+        && matches!(right, b'C' | b'P')
+        && strike.iter().any(|b| *b != b'0')
+}
+
+/// Days of a month of 2000 to 2099; 0 when there is no such month.
+fn days_of_month(year: u8, month: u8) -> u8 {
+    match month {
+        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+        4 | 6 | 9 | 11 => 30,
+        2 if year.is_multiple_of(4) => 29,
+        2 => 28,
+        _ => 0,
+    }
+}
+
 fn parse_occ(ticker: &str) -> Option<OptionTerms> {
     let text = ticker.strip_prefix("O:").unwrap_or(ticker);
     if !text.is_ascii() || text.len() < 16 {
@@ -191,6 +222,28 @@ mod tests {
         ] {
             assert_eq!(parse_option(ticker), None, "{ticker}");
         }
+    }
+
+    #[test]
+    fn tickers_of_the_clearing_house_are_known_without_reading_them() {
+        let mut seen = [0; 2];
+        for root in ["", "SPXW", "A", "TSLA1", "1A", "a", "S-", "S P"] {
+            for year in ["00", "23", "24", "2x"] {
+                for month in ["00", "02", "04", "07", "12", "13", "/1"] {
+                    for day in ["00", "01", "28", "29", "30", "31", "32", "3:"] {
+                        for rest in ["C07600000", "P00000001", "C00000000", "X00000001", "C0760000"]
+                        {
+                            let text = format!("{root}{year}{month}{day}{rest}");
+                            let known = parse_option(&text).is_some();
+                            assert_eq!(is_occ(text.as_bytes()), known, "{text}");
+                            seen[usize::from(known)] += 1;
+                        }
+                    }
+                }
+            }
+        }
+        assert!(seen.iter().all(|n| *n > 100), "{seen:?}");
+        assert!(!is_occ(b"") && !is_occ("SPXÜ260819C07600000".as_bytes()));
     }
 
     #[test]

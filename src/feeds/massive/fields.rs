@@ -3,9 +3,12 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use orrery_journal::event::RefusalReason;
+use orrery_journal::units::Price;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
 
-use crate::feeds::literal::Literal;
+use crate::feeds::literal::{self, Literal};
 
 macro_rules! keys {
     ($($variant:ident $name:literal),* $(,)?) => {
@@ -13,7 +16,13 @@ macro_rules! keys {
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
         pub(super) enum Key { $($variant),* }
 
-        const KEYS: usize = [$($name),*].len();
+        /// How many there are.
+        pub(super) const KEYS: usize = [$($name),*].len();
+
+        impl Key {
+            /// All of them and what they are called.
+            pub(super) const ALL: [(Key, &'static str); KEYS] = [$((Key::$variant, $name)),*];
+        }
 
         fn key_of(name: &str) -> Option<Key> {
             match name {
@@ -31,16 +40,43 @@ keys! {
     A "a", SizeMean "z", End "e", Trades "n", Value "val", B "b",
 }
 
+/// The value of a field and how the message writes it.
+#[derive(Debug)]
+pub(super) struct Field<'a> {
+    /// The value.
+    pub literal: Literal<'a>,
+    text: &'a str,
+}
+
+impl Field<'_> {
+    /// The price and whether it is exact; `None` for null. Numbers are read
+    /// from their digits, never by way of a float.
+    ///
+    /// # Errors
+    /// [`RefusalReason::BadPrice`] when it is no number, negative, or beyond
+    /// what a price can hold.
+    pub(super) fn price(&self) -> Result<Option<(Price, bool)>, RefusalReason> {
+        match &self.literal {
+            Literal::Null => Ok(None),
+            Literal::Int(_) | Literal::Big(_) | Literal::Float(_) => {
+                let price = literal::price_of(self.text).filter(|(price, _)| price.0 >= 0);
+                price.map(Some).ok_or(RefusalReason::BadPrice)
+            }
+            _ => Err(RefusalReason::BadPrice),
+        }
+    }
+}
+
 /// One message: each field at most once.
 #[derive(Debug)]
 pub(super) struct Fields<'a> {
-    values: [Option<Literal<'a>>; KEYS],
+    values: [Option<Field<'a>>; KEYS],
     unknown: bool,
 }
 
 impl<'a> Fields<'a> {
     /// The field, which then counts as understood.
-    pub(super) fn take(&mut self, key: Key) -> Option<Literal<'a>> {
+    pub(super) fn take(&mut self, key: Key) -> Option<Field<'a>> {
         self.values.get_mut(key as usize)?.take()
     }
 
@@ -68,9 +104,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
                         map.next_value::<IgnoredAny>()?;
                         continue;
                     };
-                    let value = map.next_value::<Literal<'de>>()?;
+                    let text = map.next_value::<&'de RawValue>()?.get();
+                    let literal = serde_json::from_str(text)
+                        .map_err(|e| A::Error::custom(format_args!("field {name}: {e}")))?;
                     let slot = &mut fields.values[key as usize];
-                    if slot.replace(value).is_some() {
+                    if slot.replace(Field { literal, text }).is_some() {
                         return Err(A::Error::custom(format_args!("field {name} stands twice")));
                     }
                 }
