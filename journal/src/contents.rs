@@ -3,7 +3,7 @@
 use crate::canon::{Label, Rows};
 use crate::definitions::Definition;
 use crate::event::{self, EventError, Kind};
-use crate::summary::{PageSummary, Tally};
+use crate::summary::{Counter, PageSummary, Tally};
 use crate::units::{Address, RecvTime};
 
 /// Whether events of this kind can name a blob.
@@ -38,7 +38,7 @@ impl Contents {
             definitions: Vec::new(),
             blobs: Vec::new(),
         };
-        let summary = &mut contents.summary;
+        let (summary, mut counter) = (&mut contents.summary, Counter::default());
         for row in Rows::new(rows) {
             let row = row?;
             if summary.count == 0 {
@@ -46,12 +46,13 @@ impl Contents {
             }
             summary.last_recv = row.recv();
             contents.definitions.extend(Definition::of(&row, summary.count));
-            summary.tally.count(&row);
+            counter.count(&row);
             summary.count += 1;
             if names_blobs(row.kind) {
                 contents.blobs.extend(event::parse(row.bytes, row.kind)?.body.blobs());
             }
         }
+        counter.add_to(&mut summary.tally);
         Ok(contents)
     }
 }

@@ -172,5 +172,5 @@ fn resolved(path: &Path) -> PathBuf {
 
 /// The chain of page addresses; see [`crate::tail::chain`].
 pub(crate) fn chain(pages: &[Arc<PageSummary>]) -> Address {
-    pages.iter().fold(Address::default(), |c, p| crate::tail::chain(c, p.address))
+    pages.iter().fold(Address::default(), |c, p| crate::running::chain(c, p.address))
 }

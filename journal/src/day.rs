@@ -77,6 +77,11 @@ impl DayCache {
         }
         self.day
     }
+
+    /// The last moment that certainly is of the day that was told last.
+    pub(crate) fn until(&self) -> RecvTime {
+        RecvTime(self.to)
+    }
 }
 
 /// A trading day of the journal.

@@ -20,6 +20,11 @@ pub(crate) fn encode(label: Label, rows: &[u8]) -> Vec<u8> {
     out
 }
 
+/// The rows of a frame of ours.
+pub(crate) fn rows(frame: &[u8]) -> &[u8] {
+    frame.get(LABEL..).unwrap_or_default()
+}
+
 /// Label and rows of a stored frame, its hash checked.
 pub(crate) fn decode(bytes: &[u8]) -> Result<(Label, &[u8]), String> {
     let (label, version) = Label::parse(bytes, MAGIC)?;

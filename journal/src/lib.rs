@@ -40,6 +40,8 @@ pub mod preflight;
 pub mod proof;
 mod reader;
 mod recover;
+mod running;
+mod seal;
 mod shared;
 mod stage;
 pub mod store;

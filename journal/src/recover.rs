@@ -29,6 +29,7 @@ use crate::failpoint::hit;
 use crate::index::Index;
 use crate::limits::{PAGE_EVENTS, SCAN_PAIRS};
 use crate::page::Decoder;
+use crate::running::{self, Running};
 use crate::store::{Batch, Durability, Pair, Store, StoreError, Table};
 use crate::summary::PageSummary;
 use crate::tail::{self, Tail};
@@ -135,8 +136,8 @@ pub(crate) fn check(
     };
     let whole = found.index.pages.partition_point(|p| sealed(p));
     let pages = found.index.pages.get(..whole).unwrap_or_default();
-    let chain = pages.iter().fold(Address::default(), |c, p| tail::chain(c, p.address));
-    let mut hasher = tail::running(chain);
+    let chain = pages.iter().fold(Address::default(), |c, p| running::chain(c, p.address));
+    let mut at_mark = Running::behind(chain);
     let mut decoder = Decoder::default();
     let (first, rows) = match found.index.pages.get(whole) {
         Some(page) if page.first <= mark.seq => {
@@ -146,9 +147,9 @@ pub(crate) fn check(
     };
     let count = (mark.seq.0 + 1).saturating_sub(first.0) as usize;
     for row in Rows::new(rows).take(count).flatten() {
-        hasher.update(row.bytes);
+        at_mark.rows(row.bytes);
     }
-    if Address(*hasher.finalize().as_bytes()) == mark.running {
+    if at_mark.hash() == mark.running {
         return Ok(());
     }
     Err(OpenError::Damaged {

@@ -25,6 +25,8 @@ pub enum SyncMode {
     /// After the disk has it (natural group commit).
     #[default]
     Group,
+    /// As `Group`, but each append is a commit of its own, with its own sync.
+    Every,
     /// After the operating system has it: for imports that can be repeated.
     Os,
 }

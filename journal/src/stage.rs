@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::event::{
     self, Body, ChainRows, ChainSnapshot, Draft, DraftBody, Event, InlineText, InstrumentRef, Kind,
-    Quarantine, Quote, Trade,
+    Quarantine, Quote, TickBatch, Trade,
 };
 use crate::intern::Interner;
 use crate::limits::{BLOB_BYTES_MAX, IDS_MAX};
@@ -51,6 +51,16 @@ struct Names {
     sources: u32,
 }
 
+/// Where an append began, in case it is refused half-way.
+#[derive(Clone, Copy)]
+struct Mark {
+    rows: usize,
+    count: u32,
+    blobs: usize,
+    last_recv: RecvTime,
+    names: Names,
+}
+
 /// What the next commit has so far, and all names.
 pub(crate) struct Stage {
     store: Arc<dyn Store>,
@@ -60,6 +70,8 @@ pub(crate) struct Stage {
     conditions: Interner,
     sources: Sources,
     sources_defined: u32,
+    /// Rows of the commit before those in `rows`, in order.
+    before: Vec<Vec<u8>>,
     rows: Vec<u8>,
     count: u32,
     blobs: Vec<(Address, Bytes)>,
@@ -70,7 +82,8 @@ pub(crate) struct Stage {
 
 /// Everything that was staged for one commit.
 pub(crate) struct Staged {
-    pub rows: Vec<u8>,
+    /// Canonical rows in pieces; a row is never divided.
+    pub rows: Vec<Vec<u8>>,
     pub blobs: Vec<(Address, Bytes)>,
     pub tickers: Vec<Box<[u8]>>,
     pub conditions: Vec<Box<[u8]>>,
@@ -87,6 +100,7 @@ impl Stage {
             conditions: Interner::new(),
             sources: Arc::new(Mutex::new(Interner::new())),
             sources_defined: 0,
+            before: Vec::new(),
             rows: Vec::new(),
             count: 0,
             blobs: Vec::new(),
@@ -142,8 +156,9 @@ impl Stage {
         };
         self.count = 0;
         self.addresses.clear();
+        self.begin_piece();
         Staged {
-            rows: std::mem::take(&mut self.rows),
+            rows: std::mem::take(&mut self.before),
             blobs: std::mem::take(&mut self.blobs),
             tickers: added(&self.tickers, before.tickers, self.durable.tickers),
             conditions: added(&self.conditions, before.conditions, self.durable.conditions),
@@ -151,12 +166,91 @@ impl Stage {
         }
     }
 
-    /// Gives the memory of the rows back.
+    /// Gives the memory of rows back; the largest is kept.
     pub(crate) fn recycle(&mut self, mut rows: Vec<u8>) {
-        if rows.capacity() <= RECYCLED_BYTES_MAX {
+        let kept = self.rows.capacity()..=RECYCLED_BYTES_MAX;
+        if self.rows.is_empty() && kept.contains(&rows.capacity()) {
             rows.clear();
             self.rows = rows;
         }
+    }
+
+    fn begin_piece(&mut self) {
+        if !self.rows.is_empty() {
+            self.before.push(std::mem::take(&mut self.rows));
+        }
+    }
+
+    /// Takes rows that are encoded already, all or none.
+    pub(crate) fn add_ticks(
+        &mut self,
+        mut ticks: TickBatch,
+        clock: fn() -> RecvTime,
+    ) -> Result<(), StageError> {
+        let named = ticks.names();
+        for (what, id, max) in [
+            ("instrument", named.instrument, self.tickers.len()),
+            ("condition list", named.conditions, self.conditions.len()),
+            ("source", u32::from(named.source), lock(&self.sources).len()),
+        ] {
+            if id > max {
+                return Err(AppendError::Unknown { what, id: u64::from(id) }.into());
+            }
+        }
+        ticks.stamp(clock);
+        let count = ticks.len() as u32;
+        if u32::from(named.source) > self.sources_defined {
+            return self.add_ticks_of_new_sources(&ticks);
+        }
+        self.count += count;
+        self.last_recv = self.last_recv.max(ticks.latest());
+        let rows = ticks.into_rows();
+        if rows.len() <= PIECE_BYTES_MIN {
+            self.rows.extend_from_slice(&rows);
+        } else {
+            self.begin_piece();
+            self.before.push(rows);
+        }
+        Ok(())
+    }
+
+    /// A source is defined right before its first event, wherever that is.
+    fn add_ticks_of_new_sources(&mut self, ticks: &TickBatch) -> Result<(), StageError> {
+        let mark = self.mark();
+        for row in ticks.rows() {
+            let recv = row.recv().max(self.last_recv);
+            self.last_recv = recv;
+            if let Err(e) = self.define_sources(row.source(), recv) {
+                self.back_to(mark);
+                return Err(e);
+            }
+            self.rows.extend_from_slice(row.bytes);
+            self.count += 1;
+        }
+        Ok(())
+    }
+
+    fn mark(&self) -> Mark {
+        Mark {
+            rows: self.rows.len(),
+            count: self.count,
+            blobs: self.blobs.len(),
+            last_recv: self.last_recv,
+            names: self.names(),
+        }
+    }
+
+    /// Forgets everything staged since the mark.
+    fn back_to(&mut self, mark: Mark) {
+        self.rows.truncate(mark.rows);
+        self.count = mark.count;
+        for (address, _) in self.blobs.drain(mark.blobs..) {
+            self.addresses.remove(&address);
+        }
+        self.last_recv = mark.last_recv;
+        self.tickers.truncate(mark.names.tickers);
+        self.conditions.truncate(mark.names.conditions);
+        self.sources_defined = mark.names.sources;
     }
 
     /// Turns drafts into rows of the next commit, all or none.
@@ -165,19 +259,10 @@ impl Stage {
         drafts: Vec<Draft>,
         clock: fn() -> RecvTime,
     ) -> Result<(), StageError> {
-        let mark = (self.rows.len(), self.count, self.blobs.len(), self.last_recv, self.names());
+        let mark = self.mark();
         for draft in drafts {
             if let Err(e) = self.add_one(draft, clock) {
-                let (rows, count, blobs, last_recv, names) = mark;
-                self.rows.truncate(rows);
-                self.count = count;
-                for (address, _) in self.blobs.drain(blobs..) {
-                    self.addresses.remove(&address);
-                }
-                self.last_recv = last_recv;
-                self.tickers.truncate(names.tickers);
-                self.conditions.truncate(names.conditions);
-                self.sources_defined = names.sources;
+                self.back_to(mark);
                 return Err(e);
             }
         }
@@ -358,6 +443,9 @@ impl Stage {
 
 /// A larger buffer than this is freed after its commit.
 const RECYCLED_BYTES_MAX: usize = 16 << 20;
+
+/// Fewer rows than this are copied to those before them.
+const PIECE_BYTES_MIN: usize = 16 << 10;
 
 /// Locks what only plain code without panics holds.
 fn lock(sources: &Sources) -> MutexGuard<'_, Interner> {

@@ -47,17 +47,6 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Counts one row.
-    pub(crate) fn count(&mut self, row: &Row<'_>) {
-        add(&mut self.kinds, row.kind as u32, 1);
-        if !row.kind.is_bookkeeping() {
-            add(&mut self.sources, u32::from(row.source().0), 1);
-        }
-        if row.kind == Kind::Quarantine {
-            add(&mut self.refused, u32_at(row.bytes, 56).unwrap_or_default(), 1);
-        }
-    }
-
     /// Adds the counts of another stretch.
     pub(crate) fn merge(&mut self, other: &Tally) {
         for (mine, theirs) in [
@@ -97,6 +86,54 @@ impl Tally {
             .into_iter()
             .map(|kind| self.of_kind(kind))
             .sum()
+    }
+}
+
+/// Counts the rows of one stretch: what is nearly always the same costs next
+/// to nothing.
+#[derive(Default)]
+pub(crate) struct Counter {
+    kinds: [u32; Kind::ALL.len() + 1],
+    /// Source of the rows before, and how many of them there were.
+    source: (u32, u32),
+    rest: Tally,
+}
+
+impl Counter {
+    /// Counts one row.
+    #[inline]
+    pub(crate) fn count(&mut self, row: &Row<'_>) {
+        if let Some(kind) = self.kinds.get_mut(row.kind as usize) {
+            *kind += 1;
+        }
+        if row.kind.is_bookkeeping() {
+            return;
+        }
+        let source = u32::from(row.source().0);
+        if source != self.source.0 {
+            self.end_run();
+            self.source.0 = source;
+        }
+        self.source.1 += 1;
+        if row.kind == Kind::Quarantine {
+            add(&mut self.rest.refused, u32_at(row.bytes, 56).unwrap_or_default(), 1);
+        }
+    }
+
+    fn end_run(&mut self) {
+        let (source, n) = std::mem::take(&mut self.source);
+        if n > 0 {
+            add(&mut self.rest.sources, source, n);
+        }
+    }
+
+    /// Adds everything to a tally.
+    pub(crate) fn add_to(&mut self, tally: &mut Tally) {
+        self.end_run();
+        tally.merge(&self.rest);
+        for (tag, n) in self.kinds.iter().enumerate().filter(|(_, n)| **n > 0) {
+            add(&mut tally.kinds, tag as u32, *n);
+        }
     }
 }
 

@@ -4,6 +4,11 @@
 //! No thread and no I/O: the writer drives it, and recovery fills it from the
 //! frames it finds. Where pages begin depends on the events alone, never on
 //! how they were batched.
+//!
+//! A commit is made in two steps, so that pages can be sealed in between by
+//! somebody else: [`Tail::plan`] gives everything its place, [`Tail::complete`]
+//! makes the batch once the pages are sealed. The next commit may be planned
+//! meanwhile; commits are completed in the order in which they were planned.
 
 use std::sync::Arc;
 
@@ -11,25 +16,41 @@ use bytes::Bytes;
 
 use crate::canon::{Label, Row, Rows};
 use crate::day::{Calendar, DayCache};
-use crate::definitions::{self, Definition, Name};
-use crate::event::{Draft, Kind};
-use crate::failpoint::hit;
+use crate::definitions::{Definition, Name};
+use crate::event::{Draft, Kind, TickBatch};
 use crate::index::Open;
 use crate::limits::{PAGE_EVENTS, PAGE_ROWS_BYTES_MAX};
+use crate::running::Running;
+use crate::seal::{Sealed, Unsealed};
 use crate::stage::{Sources, Stage, StageError, Staged};
 use crate::store::{Batch, Store};
-use crate::summary::{PageSummary, Tally};
+use crate::summary::{Counter, PageSummary, Tally};
 use crate::units::{Address, RecvTime, Seq, TradingDay};
-use crate::{Appended, frame, keys, page};
+use crate::{Appended, frame, keys};
+
+/// Memory for the rows of pages that is kept for the next ones.
+const ROOMS_MAX: usize = 32;
 
 /// The page that is being filled.
 struct OpenPage {
-    summary: PageSummary,
-    rows: Vec<u8>,
-    frames: Vec<Seq>,
-    definitions: Vec<Definition>,
-    /// Over the chain before the page and its rows so far.
-    running: blake3::Hasher,
+    page: Unsealed,
+    /// Bytes and events of its rows that lie in frames.
+    framed: (usize, u32),
+}
+
+/// What one commit is going to write, as soon as its pages are sealed.
+pub(crate) struct Plan {
+    blobs: Vec<(Address, Bytes)>,
+    bytes: usize,
+    frame: Option<(Label, Bytes)>,
+    open: Option<Open>,
+    tickers: Vec<Box<[u8]>>,
+    conditions: Vec<Box<[u8]>>,
+    sources: Vec<Box<[u8]>>,
+    counted: Tally,
+    before: Seq,
+    head: Seq,
+    recv: RecvTime,
 }
 
 /// What one commit is going to write and what may be told once it is durable.
@@ -44,6 +65,10 @@ pub(crate) struct Commit {
     pub sources: Vec<Box<[u8]>>,
     /// Events by source, bookkeeping left out.
     pub counted: Tally,
+    /// Whether part of it is a frame.
+    pub framed: bool,
+    /// End of the commit before.
+    pub before: Seq,
     pub head: Seq,
     pub recv: RecvTime,
     /// For the acknowledged watermark.
@@ -58,24 +83,9 @@ pub(crate) struct Tail {
     last: Seq,
     last_recv: RecvTime,
     open: Option<OpenPage>,
-    /// Over the addresses of all pages; see [`chain`].
-    chain: Address,
-}
-
-/// The chain of page addresses: 32 zero bytes, then for each page
-/// blake3(chain so far, address).
-pub(crate) fn chain(before: Address, page: Address) -> Address {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&before.0).update(&page.0);
-    Address(*hasher.finalize().as_bytes())
-}
-
-/// The hash that the watermark keeps: chain of the pages before, then the rows
-/// behind them.
-pub(crate) fn running(chain: Address) -> blake3::Hasher {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&chain.0);
-    hasher
+    /// At the end of the last completed commit, not of the last planned one.
+    running: Running,
+    rooms: Vec<Vec<u8>>,
 }
 
 impl Tail {
@@ -87,7 +97,8 @@ impl Tail {
             last: Seq::BEFORE_FIRST,
             last_recv: RecvTime(i64::MIN),
             open: None,
-            chain: Address::default(),
+            running: Running::behind(Address::default()),
+            rooms: Vec::new(),
         }
     }
 
@@ -103,7 +114,7 @@ impl Tail {
 
     /// Takes a page that is stored already.
     pub(crate) fn adopt_page(&mut self, summary: &PageSummary) {
-        self.chain = chain(self.chain, summary.address);
+        self.running.page(summary.address);
         self.last = summary.last();
         self.last_recv = summary.last_recv;
         self.stage.adopt_recv(self.last_recv);
@@ -111,26 +122,29 @@ impl Tail {
 
     /// Takes a frame that is stored already.
     pub(crate) fn adopt_frame(&mut self, label: Label, rows: &[u8]) -> Result<(), String> {
+        let mut count = 0;
+        let mut last = self.last_recv;
         for row in Rows::new(rows) {
-            let row = row.map_err(|e| e.to_string())?;
-            if row.recv() < self.last_recv {
+            let recv = row.map_err(|e| e.to_string())?.recv();
+            if recv < last {
                 return Err("its time runs backwards".into());
             }
-            let full = |o: &OpenPage| o.summary.count as usize >= PAGE_EVENTS;
-            if self.open.as_ref().is_some_and(|o| full(o) || o.summary.day != label.day) {
-                return Err("it belongs to a page that was not sealed".into());
-            }
-            self.place(&row, label.day);
+            last = recv;
+            count += 1;
         }
-        match &mut self.open {
-            Some(open) if self.last == label.last() => {
-                open.frames.push(label.first);
-                open.running.update(rows);
-                self.stage.adopt_recv(self.last_recv);
-                Ok(())
-            }
-            _ => Err("its label does not count its rows".into()),
+        if count != label.count {
+            return Err("its label does not count its rows".into());
         }
+        if self.open.as_ref().is_some_and(|o| o.room() < count || o.page.summary.day != label.day) {
+            return Err("it belongs to a page that was not sealed".into());
+        }
+        self.fill(rows, label.day, &mut Counter::default(), RecvTime(i64::MAX));
+        if let Some(open) = &mut self.open {
+            open.frame(label.first);
+        }
+        self.running.rows(rows);
+        self.stage.adopt_recv(self.last_recv);
+        Ok(())
     }
 
     /// Takes a name that is stored already; `false` when its id is not the
@@ -141,27 +155,23 @@ impl Tail {
 
     /// Definitions in the events behind the last page.
     pub(crate) fn open_definitions(&self) -> Vec<Definition> {
-        self.open.as_ref().map(|o| o.definitions.clone()).unwrap_or_default()
+        self.open.as_ref().map(|o| o.page.definitions.clone()).unwrap_or_default()
     }
 
     /// What the index says about the events behind the last page.
     pub(crate) fn open_summary(&self) -> Option<Open> {
-        let open = self.open.as_ref()?;
-        Some(Open { summary: open.summary.clone(), frames: open.frames.clone() })
+        let Unsealed { summary, frames, .. } = &self.open.as_ref()?.page;
+        Some(Open { summary: summary.clone(), frames: frames.clone() })
     }
 
     /// Canonical rows behind the last page.
     pub(crate) fn open_rows(&self) -> &[u8] {
-        self.open.as_ref().map(|o| o.rows.as_slice()).unwrap_or_default()
+        self.open.as_ref().map(|o| o.page.rows.as_slice()).unwrap_or_default()
     }
 
-    /// The hash for the watermark at the end of the journal.
+    /// The hash for the watermark at the end of the last completed commit.
     pub(crate) fn running(&self) -> Address {
-        let hash = match &self.open {
-            Some(open) => open.running.finalize(),
-            None => running(self.chain).finalize(),
-        };
-        Address(*hash.as_bytes())
+        self.running.hash()
     }
 
     /// Turns drafts into rows of the next commit, all or none, and says which
@@ -176,109 +186,213 @@ impl Tail {
         Ok(Appended { first, last: Seq(self.last.0 + self.stage.count()) })
     }
 
-    /// Gives everything staged its place and says what to write.
-    pub(crate) fn commit(&mut self) -> Commit {
-        let mut batch = Batch::default();
-        let mut sealed = Vec::new();
+    /// As [`Tail::stage`] for rows that are encoded already.
+    pub(crate) fn stage_ticks(
+        &mut self,
+        ticks: TickBatch,
+        clock: fn() -> RecvTime,
+    ) -> Result<Appended, StageError> {
+        let first = Seq(self.last.0 + self.stage.count() + 1);
+        self.stage.add_ticks(ticks, clock)?;
+        Ok(Appended { first, last: Seq(self.last.0 + self.stage.count()) })
+    }
+
+    /// Gives everything staged its place. The pages that are complete now are
+    /// to be sealed, in any way and anywhere, and brought to
+    /// [`Tail::complete`] in this order.
+    pub(crate) fn plan(&mut self) -> (Plan, Vec<Unsealed>) {
+        let before = self.last;
+        let mut complete = Vec::new();
         let mut counted = Tally::default();
-        let Staged { rows: staged, blobs, tickers, conditions, sources } = self.stage.take();
-        let mut bytes = staged.len();
-        for (address, blob) in blobs {
-            bytes += blob.len();
-            batch.put(keys::BLOBS, address.0.to_vec(), blob);
+        let Staged { rows, blobs, tickers, conditions, sources } = self.stage.take();
+        let mut bytes = blobs.iter().map(|(_, blob)| blob.len()).sum();
+        for rows in rows {
+            bytes += rows.len();
+            self.place(&rows, &mut counted, &mut complete);
+            self.stage.recycle(rows);
         }
-        // Rows of the open page up to here are durable in frames.
-        let mut durable = self.open_rows().len();
-        for row in Rows::new(&staged) {
-            let Ok(row) = row else {
-                // Only `emit` writes here, so this is a bug of ours.
-                unreachable!("a staged row is not a row");
-            };
-            let day = self.days.day_of(row.recv());
-            if self.open.as_ref().is_some_and(|o| o.summary.day != day) {
-                sealed.extend(self.seal(&mut batch));
-                durable = 0;
-            }
-            counted.count(&row);
-            self.place(&row, day);
-            if self.open.as_ref().is_some_and(|o| o.summary.count as usize >= PAGE_EVENTS) {
-                sealed.extend(self.seal(&mut batch));
-                durable = 0;
-            }
-        }
-        if let Some(open) = &mut self.open {
-            let rows = open.rows.get(durable..).unwrap_or_default();
-            if !rows.is_empty() {
-                let count = Rows::new(rows).count() as u32;
-                let first = Seq(self.last.0 + 1 - u64::from(count));
-                let label = Label { first, count, day: open.summary.day };
-                batch.put(keys::FRAMES, first.to_key().to_vec(), frame::encode(label, rows));
-                open.frames.push(first);
-                open.running.update(rows);
-            }
-        }
-        self.stage.recycle(staged);
-        Commit {
-            batch,
+        let frame = self.open.as_mut().and_then(|open| {
+            let rows = open.page.rows.get(open.framed.0..).filter(|rows| !rows.is_empty())?;
+            let count = open.page.summary.count - open.framed.1;
+            let first = Seq(self.last.0 + 1 - u64::from(count));
+            let label = Label { first, count, day: open.page.summary.day };
+            let stored = frame::encode(label, rows);
+            open.frame(first);
+            Some((label, stored.into()))
+        });
+        let open = self.open_summary();
+        let (head, recv) = (self.last, self.last_recv);
+        let plan = Plan {
+            blobs,
             bytes,
-            sealed,
-            open: self.open_summary(),
+            frame,
+            open,
             tickers,
             conditions,
             sources,
             counted,
-            head: self.last,
-            recv: self.last_recv,
+            before,
+            head,
+            recv,
+        };
+        (plan, complete)
+    }
+
+    /// Says what to write, in one batch, and what may be told then.
+    pub(crate) fn complete(
+        &mut self,
+        plan: Plan,
+        pages: impl IntoIterator<Item = Sealed>,
+    ) -> Commit {
+        let mut batch = Batch::default();
+        for (address, blob) in plan.blobs {
+            batch.put(keys::BLOBS, address.0.to_vec(), blob);
+        }
+        let mut sealed = Vec::new();
+        for page in pages {
+            let Sealed { summary, page, summary_bytes, definitions, frames, rows } = page;
+            let key = Bytes::copy_from_slice(&summary.first.to_key());
+            self.running.page(summary.address);
+            batch.put(keys::PAGES, key.clone(), page);
+            batch.put(keys::SUMMARIES, key.clone(), summary_bytes);
+            if let Some(definitions) = definitions {
+                batch.put(keys::DEFINITIONS, key, definitions);
+            }
+            for first in frames {
+                batch.delete(keys::FRAMES, first.to_key().to_vec());
+            }
+            sealed.push(Arc::new(summary));
+            if self.rooms.len() < ROOMS_MAX {
+                self.rooms.push(rows);
+            }
+        }
+        let framed = plan.frame.is_some();
+        if let Some((label, frame)) = plan.frame {
+            self.running.rows(frame::rows(&frame));
+            batch.put(keys::FRAMES, label.first.to_key().to_vec(), frame);
+        }
+        Commit {
+            batch,
+            bytes: plan.bytes,
+            sealed,
+            open: plan.open,
+            tickers: plan.tickers,
+            conditions: plan.conditions,
+            sources: plan.sources,
+            counted: plan.counted,
+            framed,
+            before: plan.before,
+            head: plan.head,
+            recv: plan.recv,
             running: self.running(),
         }
     }
 
-    /// Gives one row the next seq, in the open page or a new one.
-    fn place(&mut self, row: &Row<'_>, day: TradingDay) {
-        self.last = self.last.next();
-        let (first, chain) = (self.last, self.chain);
-        let open = self.open.get_or_insert_with(|| OpenPage {
-            summary: PageSummary {
-                first,
-                count: 0,
-                day,
-                address: Address::default(),
-                first_recv: row.recv(),
-                last_recv: row.recv(),
-                tally: Tally::default(),
-            },
-            rows: Vec::with_capacity(PAGE_ROWS_BYTES_MAX / 2),
-            frames: Vec::new(),
-            definitions: Vec::new(),
-            running: running(chain),
-        });
-        open.definitions.extend(Definition::of(row, open.summary.count));
-        open.summary.count += 1;
-        open.summary.last_recv = row.recv();
-        open.summary.tally.count(row);
-        open.rows.extend_from_slice(row.bytes);
-        self.last_recv = self.last_recv.max(row.recv());
+    /// Gives rows the next seqs, page after page.
+    fn place(&mut self, rows: &[u8], counted: &mut Tally, complete: &mut Vec<Unsealed>) {
+        let mut rest = rows;
+        while let Some(row) = Rows::new(rest).next() {
+            let Ok(row) = row else {
+                // Only encoders of ours write here, so this is a bug.
+                unreachable!("a staged row is not a row");
+            };
+            let day = self.days.day_of(row.recv().max(self.last_recv));
+            if self.open.as_ref().is_some_and(|o| o.page.summary.day != day) {
+                complete.extend(self.open.take().map(|o| o.page));
+            }
+            let mut counter = Counter::default();
+            let placed = self.fill(rest, day, &mut counter, self.days.until());
+            counter.add_to(counted);
+            rest = rest.get(placed..).unwrap_or_default();
+            if self.open.as_ref().is_some_and(|o| o.room() == 0) {
+                complete.extend(self.open.take().map(|o| o.page));
+            }
+        }
     }
 
-    /// Turns the open page into a stored one.
-    fn seal(&mut self, batch: &mut Batch) -> Option<Arc<PageSummary>> {
-        let OpenPage { mut summary, rows, frames, definitions, .. } = self.open.take()?;
-        hit("seal.before");
-        let label = summary.label();
-        let key = summary.first.to_key();
-        let (stored, address) = page::encode(label, &rows);
-        summary.address = address;
-        self.chain = chain(self.chain, address);
-        batch.put(keys::PAGES, key.to_vec(), stored);
-        batch.put(keys::SUMMARIES, key.to_vec(), summary.encode());
-        if !definitions.is_empty() {
-            batch.put(keys::DEFINITIONS, key.to_vec(), definitions::encode(label, &definitions));
+    /// Places rows of one day in the open page or a new one, as many as fit and
+    /// are not later than `until`; returns the length of what was placed.
+    fn fill(
+        &mut self,
+        rows: &[u8],
+        day: TradingDay,
+        counter: &mut Counter,
+        until: RecvTime,
+    ) -> usize {
+        let (first, last_recv) = (self.last.next(), self.last_recv);
+        let rooms = &mut self.rooms;
+        let open = self.open.get_or_insert_with(|| {
+            let first_recv = Rows::new(rows).next().and_then(Result::ok).map(|row| row.recv());
+            let first_recv = first_recv.unwrap_or_default().max(last_recv);
+            let room = || Vec::with_capacity(PAGE_ROWS_BYTES_MAX / 2);
+            OpenPage::new(first, day, first_recv, rooms.pop().unwrap_or_else(room))
+        });
+        let (mut len, mut count, mut recv, mut late) = (0, 0, last_recv, false);
+        let position = open.page.summary.count;
+        for row in Rows::new(rows).take(open.room() as usize).flatten() {
+            let own = row.recv();
+            if own > until {
+                break;
+            }
+            late |= own < recv;
+            recv = recv.max(own);
+            open.page.definitions.extend(Definition::of(&row, position + count));
+            counter.count(&row);
+            len += row.bytes.len();
+            count += 1;
         }
-        for first in frames {
-            batch.delete(keys::FRAMES, first.to_key().to_vec());
+        let at = open.page.rows.len();
+        open.page.rows.extend_from_slice(rows.get(..len).unwrap_or_default());
+        if late {
+            stamp(open.page.rows.get_mut(at..).unwrap_or_default(), last_recv);
         }
-        hit("seal.after");
-        Some(Arc::new(summary))
+        counter.add_to(&mut open.page.summary.tally);
+        open.page.summary.count += count;
+        open.page.summary.last_recv = recv;
+        self.last = Seq(self.last.0 + u64::from(count));
+        self.last_recv = recv;
+        len
+    }
+}
+
+impl OpenPage {
+    fn new(first: Seq, day: TradingDay, first_recv: RecvTime, rows: Vec<u8>) -> OpenPage {
+        let summary = PageSummary {
+            first,
+            count: 0,
+            day,
+            address: Address::default(),
+            first_recv,
+            last_recv: first_recv,
+            tally: Tally::default(),
+        };
+        let page = Unsealed { summary, rows, frames: Vec::new(), definitions: Vec::new() };
+        OpenPage { page, framed: (0, 0) }
+    }
+
+    /// Events that still fit.
+    fn room(&self) -> u32 {
+        (PAGE_EVENTS as u32).saturating_sub(self.page.summary.count)
+    }
+
+    /// Everything so far lies in frames, the last of which begins here.
+    fn frame(&mut self, first: Seq) {
+        self.page.frames.push(first);
+        self.framed = (self.page.rows.len(), self.page.summary.count);
+    }
+}
+
+/// Gives each row that is earlier than the one before it that one's time.
+fn stamp(rows: &mut [u8], before: RecvTime) {
+    let mut recv = before.0;
+    let mut rest = rows;
+    while let Some(Ok(Row { kind, .. })) = Rows::new(rest).next() {
+        let (row, tail) = rest.split_at_mut(crate::event::encoded_len(kind));
+        if let Some(own) = row.first_chunk_mut::<8>() {
+            recv = recv.max(i64::from_le_bytes(*own));
+            *own = recv.to_le_bytes();
+        }
+        rest = tail;
     }
 }
 

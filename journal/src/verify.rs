@@ -12,7 +12,7 @@ use crate::page::Decoder;
 use crate::reader::{Found, stored_summary};
 use crate::recover::{page_definitions, pairs};
 use crate::shared::Shared;
-use crate::summary::{PageSummary, Tally};
+use crate::summary::{Counter, PageSummary, Tally};
 use crate::units::{Address, RecvTime, Seq, TradingDay};
 use crate::{ReadError, blob, keys, reader};
 
@@ -170,7 +170,7 @@ impl Check<'_> {
             last_recv: RecvTime(i64::MIN),
             tally: Tally::default(),
         };
-        let mut list = Vec::new();
+        let (mut list, mut counter) = (Vec::new(), Counter::default());
         let day = Some(label.day);
         for row in Rows::new(rows) {
             let seq = Seq(label.first.0 + u64::from(summary.count));
@@ -190,7 +190,7 @@ impl Check<'_> {
             }
             list.extend(Definition::of(&row, summary.count));
             summary.last_recv = row.recv();
-            summary.tally.count(&row);
+            counter.count(&row);
             summary.count += 1;
             self.report.events += 1;
             for address in event.body.blobs() {
@@ -202,6 +202,7 @@ impl Check<'_> {
                 }
             }
         }
+        counter.add_to(&mut summary.tally);
         (summary, list)
     }
 

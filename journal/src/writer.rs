@@ -5,16 +5,49 @@
 //! only then moves the head and answers, refusals included. After a failed
 //! commit it takes nothing more: what it carried is unknown until the journal
 //! is opened again.
+//!
+//! **Hand-over between threads.** Who has what, and why nothing is lost, twice
+//! or out of order:
+//!
+//! 1. *Producer to committer.* Rows are made on the producer's thread and moved
+//!    into the queue, so that nobody else can touch them. The queue is a FIFO
+//!    under one mutex, which both condition variables belong to. A producer waits on `room`
+//!    in a loop that looks again at everything under the mutex; room is made,
+//!    and the queue poisoned or closed, only under the mutex, with
+//!    `notify_all` behind it, so that no wake-up is missed. One committer
+//!    takes from the front: the order of events is the order of pushes.
+//! 2. *Committer to sealers and back* (`writer/sealers.rs`). Complete pages are
+//!    moved out and come back sealed, in the order in which they were given.
+//! 3. *Two commits at a time.* While the pages of commit n are being sealed,
+//!    n+1 may be planned (`begin`), but n is written, published and answered
+//!    (`end`) before n+1: `serve` holds one `Flight` at most and ends it first.
+//!    Promises wait in one list in the order of their commits, and `end`
+//!    answers exactly those of its own from the front. If `begin` of n+1 fails,
+//!    n is ended all the same; if `end` of n fails, n+1 is never written, and
+//!    all its promises are told that it is unknown.
+//! 4. *Nothing is visible before it is durable.* Planning changes only what the
+//!    committer alone has (`Tail`). Readers see the index, which `publish`
+//!    changes after the store's commit has returned. The answer follows the
+//!    head, so whoever hears of an event can read it.
+//! 5. *A crash* loses whole commits from the end and nothing else: one batch
+//!    holds the pages that a commit completes, the removal of their frames, and
+//!    the frame of what is left. Events of commit n+1 are in memory only until
+//!    its own batch is written, and nobody was told of them.
+//! 6. *A panic* of the committer poisons the queue (`Leaving`), and each promise
+//!    that is dropped answers (`ticket.rs`); a panic of a sealer reaches the
+//!    committer as a closed channel and ends it with an error.
 
+mod sealers;
 mod ticket;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
+use self::sealers::{Given, Sealers};
 pub use self::ticket::{Appended, Ticket};
 use self::ticket::{Promise, promise};
-use crate::event::{Draft, DraftBody};
+use crate::event::{Draft, DraftBody, TickBatch};
 use crate::failpoint::hit;
 use crate::limits::{
     COMMIT_BYTES_MAX, COMMIT_DRAFTS_MAX, DRAFT_BYTES, OS_BYTES_MAX, QUEUE_BYTES_MAX,
@@ -23,7 +56,7 @@ use crate::limits::{
 use crate::shared::Shared;
 use crate::stage::{Sources, StageError};
 use crate::store::{Durability, StoreError};
-use crate::tail::Tail;
+use crate::tail::{Plan, Tail};
 use crate::units::{Address, RecvTime, Seq, SourceId};
 use crate::watermark::Keeper;
 use crate::{AppendError, Committed, SyncMode, mend};
@@ -37,8 +70,16 @@ pub struct Writer {
     thread: Option<JoinHandle<()>>,
 }
 
+/// What one append brings.
+enum Input {
+    Drafts(Vec<Draft>),
+    Ticks(TickBatch),
+}
+
 struct Append {
-    drafts: Vec<Draft>,
+    input: Input,
+    /// Drafts or ticks.
+    count: usize,
     bytes: usize,
     promise: Promise,
 }
@@ -75,14 +116,14 @@ impl Queue {
                 return Err(AppendError::Closed);
             }
             // An append larger than the queue goes in alone.
-            let fits = waiting.drafts + append.drafts.len() <= QUEUE_DRAFTS_MAX
+            let fits = waiting.drafts + append.count <= QUEUE_DRAFTS_MAX
                 && waiting.bytes + append.bytes <= QUEUE_BYTES_MAX;
             if fits || waiting.appends.is_empty() {
                 break;
             }
             waiting = self.room.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
-        waiting.drafts += append.drafts.len();
+        waiting.drafts += append.count;
         waiting.bytes += append.bytes;
         waiting.appends.push_back(append);
         drop(waiting);
@@ -90,9 +131,8 @@ impl Queue {
         Ok(())
     }
 
-    /// Whatever is waiting, up to the bounds of a commit; `None` when closed
-    /// and empty.
-    fn take(&self) -> Option<Vec<Append>> {
+    /// What the next commit takes; waits for it. `None` when closed and empty.
+    fn take(&self, sync: SyncMode) -> Option<Vec<Append>> {
         let mut waiting = self.lock();
         while waiting.appends.is_empty() {
             if waiting.closed {
@@ -100,17 +140,27 @@ impl Queue {
             }
             waiting = self.work.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
+        Some(self.taken(waiting, sync))
+    }
+
+    /// As [`Queue::take`], but only what is there.
+    fn take_now(&self, sync: SyncMode) -> Option<Vec<Append>> {
+        let waiting = self.lock();
+        (!waiting.appends.is_empty()).then(|| self.taken(waiting, sync))
+    }
+
+    /// Whatever is waiting, up to the bounds of a commit.
+    fn taken(&self, mut waiting: MutexGuard<'_, Waiting>, sync: SyncMode) -> Vec<Append> {
         let (mut taken, mut drafts, mut bytes) = (Vec::new(), 0, 0);
         while let Some(append) = waiting.appends.pop_front() {
-            drafts += append.drafts.len();
+            drafts += append.count;
             bytes += append.bytes;
             taken.push(append);
             let next = waiting.appends.front();
             let full = next.is_some_and(|next| {
-                drafts + next.drafts.len() > COMMIT_DRAFTS_MAX
-                    || bytes + next.bytes > COMMIT_BYTES_MAX
+                drafts + next.count > COMMIT_DRAFTS_MAX || bytes + next.bytes > COMMIT_BYTES_MAX
             });
-            if full {
+            if full || sync == SyncMode::Every {
                 break;
             }
         }
@@ -118,7 +168,7 @@ impl Queue {
         waiting.bytes -= bytes;
         drop(waiting);
         self.room.notify_all();
-        Some(taken)
+        taken
     }
 
     fn poison(&self, why: String) {
@@ -161,8 +211,9 @@ impl Writer {
     ) -> Result<Writer, std::io::Error> {
         let queue = Arc::new(Queue::default());
         let sources = tail.sources();
+        let (sealers, taken) = (Sealers::start()?, queue.clone());
         let committer =
-            Committer { shared, tail, keeper, clock, queue: queue.clone(), unsynced: 0 };
+            Committer { shared, tail, keeper, sealers, clock, queue: taken, unsynced: 0 };
         let thread = std::thread::Builder::new()
             .name("journal-committer".into())
             .spawn(move || committer.run())?;
@@ -177,7 +228,21 @@ impl Writer {
     pub fn append(&self, drafts: Vec<Draft>) -> Result<Ticket, AppendError> {
         let (promise, ticket) = promise();
         let bytes = drafts.iter().map(weight).sum();
-        self.queue.push(Append { drafts, bytes, promise })?;
+        let count = drafts.len();
+        self.queue.push(Append { input: Input::Drafts(drafts), count, bytes, promise })?;
+        Ok(ticket)
+    }
+
+    /// Queues ticks that are encoded already and are to be committed together;
+    /// blocks while the queue is full. Ids that this journal has not given are
+    /// refused with the ticket's answer, all ticks or none.
+    ///
+    /// # Errors
+    /// When the writer is closed or poisoned.
+    pub fn append_ticks(&self, ticks: TickBatch) -> Result<Ticket, AppendError> {
+        let (promise, ticket) = promise();
+        let (count, bytes) = (ticks.len(), ticks.bytes());
+        self.queue.push(Append { input: Input::Ticks(ticks), count, bytes, promise })?;
         Ok(ticket)
     }
 
@@ -230,11 +295,23 @@ impl Drop for Writer {
     }
 }
 
+type Answer = Result<Appended, AppendError>;
+
+/// A commit whose events have their place and are not yet on disk.
+struct Flight {
+    plan: Plan,
+    /// Its pages, at the sealers.
+    sealing: Vec<Given>,
+    /// How many appends it carries.
+    promises: usize,
+}
+
 /// The thread's own.
 struct Committer {
     shared: Arc<Shared>,
     tail: Tail,
     keeper: Option<Keeper>,
+    sealers: Sealers,
     clock: fn() -> RecvTime,
     queue: Arc<Queue>,
     /// Bytes that were acknowledged and not synced ([`SyncMode::Os`]).
@@ -255,27 +332,43 @@ impl Drop for Leaving {
 impl Committer {
     fn run(mut self) {
         let _leaving = Leaving(self.queue.clone());
-        while let Some(appends) = self.queue.take() {
-            let mut answers = Vec::with_capacity(appends.len());
-            let done = self.commit(appends, &mut answers);
-            if let Err(why) = done {
-                tracing::error!(why, "journal stopped taking events");
-                self.mark_dirty(&why);
-                // The queue first: whoever hears of the failure finds it shut.
-                self.queue.poison(why.clone());
-                for (promise, _) in answers {
-                    promise.answer(Err(AppendError::Poisoned { why: why.clone() }));
-                }
-                // The tail may be ahead of the disk now, so it is not given
-                // back: only opening again tells what survived.
-                return;
-            }
+        let mut answers = Vec::new();
+        let done = self.serve(&mut answers).and_then(|()| self.finish());
+        let Err(why) = done else {
+            return self.shared.give_back(self.tail, self.keeper);
+        };
+        tracing::error!(why, "journal stopped taking events");
+        self.mark_dirty(&why);
+        // The queue first: whoever hears of the failure finds it shut.
+        self.queue.poison(why.clone());
+        for (promise, _) in answers {
+            promise.answer(Err(AppendError::Poisoned { why: why.clone() }));
         }
-        match self.finish() {
-            Ok(()) => self.shared.give_back(self.tail, self.keeper),
-            Err(why) => {
-                self.mark_dirty(&why);
-                self.queue.poison(why);
+        // The tail may be ahead of the disk now, so it is not given back: only
+        // opening again tells what survived.
+    }
+
+    /// Commits whatever comes until the queue is closed. After an error
+    /// `unanswered` holds the promises that have no answer yet.
+    fn serve(&mut self, unanswered: &mut Vec<(Promise, Answer)>) -> Result<(), String> {
+        let sync = self.shared.sync;
+        let mut flight: Option<Flight> = None;
+        loop {
+            let next = match &flight {
+                None => match self.queue.take(sync) {
+                    None => return Ok(()),
+                    some => some,
+                },
+                Some(_) => self.queue.take_now(sync),
+            };
+            let begun = next.map(|appends| self.begin(appends, unanswered)).transpose();
+            if let Some(before) = flight.take() {
+                self.end(before, unanswered)?;
+            }
+            match begun? {
+                // Nothing to wait for: on disk with it.
+                Some(next) if next.sealing.is_empty() => self.end(next, unanswered)?,
+                next => flight = next,
             }
         }
     }
@@ -289,23 +382,24 @@ impl Committer {
         }
     }
 
-    /// Commits appends and answers them. After an error `answers` holds those
-    /// that have none yet.
-    fn commit(
+    /// Gives appends their place and has their pages sealed. Their promises are
+    /// put behind those of the commit in flight.
+    fn begin(
         &mut self,
         appends: Vec<Append>,
-        answers: &mut Vec<(Promise, Result<Appended, AppendError>)>,
-    ) -> Result<(), String> {
+        promises: &mut Vec<(Promise, Answer)>,
+    ) -> Result<Flight, String> {
         let (drafts, bytes) =
-            appends.iter().fold((0, 0), |(n, b), a| (n + a.drafts.len(), b + a.bytes as u64));
-        if let Err(full) = self.shared.guard.admit(drafts, bytes + self.shared.store.unflushed()) {
-            appends.into_iter().for_each(|a| a.promise.answer(Err(full.clone())));
-            return Ok(());
-        }
-        let before = self.tail.last().0;
-        let mut failed = None;
-        for Append { drafts, promise, .. } in appends {
-            let answer = match self.tail.stage(drafts, self.clock) {
+            appends.iter().fold((0, 0), |(n, b), a| (n + a.count, b + a.bytes as u64));
+        let refused = self.shared.guard.admit(drafts, bytes + self.shared.store.unflushed()).err();
+        let (mut failed, before) = (None, promises.len());
+        for Append { input, promise, .. } in appends {
+            let staged = match (&refused, input) {
+                (Some(full), _) => Err(full.clone().into()),
+                (None, Input::Drafts(drafts)) => self.tail.stage(drafts, self.clock),
+                (None, Input::Ticks(ticks)) => self.tail.stage_ticks(ticks, self.clock),
+            };
+            let answer = match staged {
                 Ok(appended) => Ok(appended),
                 Err(StageError::Refused(e)) => Err(e),
                 Err(StageError::Store(e)) => {
@@ -313,33 +407,46 @@ impl Committer {
                     Err(AppendError::Closed)
                 }
             };
-            answers.push((promise, answer));
+            promises.push((promise, answer));
         }
         if let Some(why) = failed {
             return Err(why);
         }
-        let mut commit = self.tail.commit();
+        let (plan, complete) = self.tail.plan();
+        let sealing = complete.into_iter().map(|page| self.sealers.give(page)).collect();
+        Ok(Flight { plan, sealing, promises: promises.len() - before })
+    }
+
+    /// Makes a commit durable and answers its appends.
+    fn end(
+        &mut self,
+        Flight { plan, sealing, promises }: Flight,
+        unanswered: &mut Vec<(Promise, Answer)>,
+    ) -> Result<(), String> {
+        let mut sealed = Vec::with_capacity(sealing.len());
+        for given in sealing {
+            sealed.push(self.sealers.take(given)?);
+        }
+        let mut commit = self.tail.complete(plan, sealed);
         let batch = std::mem::take(&mut commit.batch);
         let bytes = commit.bytes;
         let mark = (commit.head, commit.running);
         let written = !batch.changes.is_empty();
+        let durability = match self.shared.sync {
+            SyncMode::Every | SyncMode::Group => Durability::Disk,
+            SyncMode::Os => Durability::Os,
+        };
         let told = Committed {
-            appends: answers.len() as u64,
-            events: commit.head.0.saturating_sub(before.0),
+            appends: promises as u64,
+            events: commit.head.0.saturating_sub(commit.before.0),
             bytes: bytes as u64,
             pages: commit.sealed.len() as u64,
-            frames: u64::from(
-                commit.open.as_ref().is_some_and(|o| o.frames.last() > Some(&before)),
-            ),
+            frames: u64::from(commit.framed),
             waiting: self.queue.lock().drafts as u64,
             nanos: 0,
         };
         let began = self.shared.observed.nanos();
         if written {
-            let durability = match self.shared.sync {
-                SyncMode::Group => Durability::Disk,
-                SyncMode::Os => Durability::Os,
-            };
             hit("commit.before");
             self.shared.store.commit(batch, durability).map_err(|e| chain(&e))?;
             hit("commit.after");
@@ -351,15 +458,15 @@ impl Committer {
             self.shared.publish(commit);
         }
         hit("ack.before");
-        for (promise, answer) in answers.drain(..) {
+        for (promise, answer) in unanswered.drain(..promises.min(unanswered.len())) {
             promise.answer(answer);
             hit("ack.between");
         }
         hit("ack.after");
-        match self.shared.sync {
-            SyncMode::Group if written => self.witness(mark),
-            SyncMode::Group => Ok(()),
-            SyncMode::Os => {
+        match durability {
+            Durability::Disk if written => self.witness(mark),
+            Durability::Disk => Ok(()),
+            Durability::Os => {
                 self.unsynced += bytes;
                 if self.unsynced >= OS_BYTES_MAX { self.sync(mark) } else { Ok(()) }
             }

@@ -9,10 +9,10 @@ use crate::contents::Contents;
 use crate::event::EventError;
 use crate::files::Disk;
 use crate::page::{self, Decoder, PageError};
+use crate::running::Running;
 use crate::shared::{Seat, Shared, Witness};
 use crate::store::{Batch, Durability, Store, StoreError};
 use crate::summary::PageSummary;
-use crate::tail::running;
 use crate::units::{Address, Seq};
 use crate::watermark::Keeper;
 use crate::{
@@ -242,9 +242,9 @@ impl Target {
     /// Everything on disk, then HEAD.
     fn finish(&mut self, moment: &Moment) -> Result<(), CopyError> {
         self.shared().store.sync().map_err(|e| self.failed(e))?;
-        let mut hasher = running(chain(&moment.pages));
-        hasher.update(&frame_rows(moment)?);
-        let hash = Address(*hasher.finalize().as_bytes());
+        let mut running = Running::behind(chain(&moment.pages));
+        running.rows(&frame_rows(moment)?);
+        let hash = running.hash();
         let Some(Witness { files, path, mark }) = &self.seat.witness else { return Ok(()) };
         let mut keeper = Keeper::start(files, path, *mark).map_err(write)?;
         let said = keeper.begin(moment.last(), hash).and_then(|()| keeper.wait());

@@ -71,9 +71,6 @@ impl Put<'_> {
         self.bytes[self.at..self.at + value.len()].copy_from_slice(value);
         self.at += value.len();
     }
-    fn u16(&mut self, value: u16) {
-        self.raw(&value.to_le_bytes());
-    }
     fn u32(&mut self, value: u32) {
         self.raw(&value.to_le_bytes());
     }
@@ -128,8 +125,86 @@ where
     }
 }
 
+/// What every row begins with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Head {
+    pub recv: RecvTime,
+    pub vendor_time: Option<VendorTime>,
+    pub instrument: InstrumentId,
+    pub source: SourceId,
+    pub extended: bool,
+}
+
+/// The places of a row of 64 bytes.
+struct Short([u8; EVENT_BYTES_SHORT]);
+
+impl Short {
+    #[inline(always)]
+    fn put<const N: usize>(&mut self, at: usize, value: [u8; N]) {
+        self.0[at..at + N].copy_from_slice(&value);
+    }
+
+    /// Puts the head; `flags` are those of the payload.
+    #[inline(always)]
+    fn head(&mut self, head: &Head, kind: Kind, mut flags: u8) {
+        let vendor = flag(&mut flags, VENDOR_TIME, head.vendor_time);
+        if head.extended {
+            flags |= EXTENDED;
+        }
+        self.put(0, head.recv.0.to_le_bytes());
+        self.put(8, vendor.0.to_le_bytes());
+        self.put(16, head.instrument.0.to_le_bytes());
+        self.put(20, head.source.0.to_le_bytes());
+        self.put(22, [kind as u8, flags]);
+    }
+}
+
+/// The canonical bytes of a quote.
+#[inline]
+pub(crate) fn quote_row(head: &Head, q: &Quote) -> [u8; EVENT_BYTES_SHORT] {
+    let (mut row, mut flags) = (Short([0; EVENT_BYTES_SHORT]), 0);
+    row.put(24, flag(&mut flags, 0x02, q.bid).0.to_le_bytes());
+    row.put(32, flag(&mut flags, 0x04, q.ask).0.to_le_bytes());
+    row.put(40, flag(&mut flags, 0x08, q.bid_size).to_le_bytes());
+    row.put(44, flag(&mut flags, 0x10, q.ask_size).to_le_bytes());
+    row.put(48, flag(&mut flags, 0x20, q.vendor_seq).to_le_bytes());
+    row.put(56, q.bid_exchange.unwrap_or(NO_EXCHANGE).to_le_bytes());
+    row.put(58, q.ask_exchange.unwrap_or(NO_EXCHANGE).to_le_bytes());
+    row.put(60, q.conditions.to_le_bytes());
+    row.head(head, Kind::Quote, flags);
+    row.0
+}
+
+/// The canonical bytes of a trade.
+#[inline]
+pub(crate) fn trade_row(head: &Head, t: &Trade) -> [u8; EVENT_BYTES_SHORT] {
+    let (mut row, mut flags) = (Short([0; EVENT_BYTES_SHORT]), 0);
+    row.put(24, t.price.0.to_le_bytes());
+    row.put(32, t.size.to_le_bytes());
+    row.put(40, flag(&mut flags, 0x02, t.vendor_seq).to_le_bytes());
+    row.put(48, t.exchange.unwrap_or(NO_EXCHANGE).to_le_bytes());
+    row.put(52, t.conditions.to_le_bytes());
+    row.head(head, Kind::Trade, flags);
+    row.0
+}
+
 /// Appends the canonical bytes of `event` to `out`; returns their number.
 pub fn encode(event: &Event, out: &mut Vec<u8>) -> usize {
+    let Event { recv, vendor_time, instrument, source, extended, body } = event;
+    let tick = || {
+        let (recv, vendor_time) = (*recv, *vendor_time);
+        let (instrument, source, extended) = (*instrument, *source, *extended);
+        Head { recv, vendor_time, instrument, source, extended }
+    };
+    let tick = match body {
+        Body::Quote(quote) => Some(quote_row(&tick(), quote)),
+        Body::Trade(trade) => Some(trade_row(&tick(), trade)),
+        _ => None,
+    };
+    if let Some(row) = tick {
+        out.extend_from_slice(&row);
+        return row.len();
+    }
     let kind = event.body.kind();
     let len = encoded_len(kind);
     let start = out.len();
@@ -143,24 +218,8 @@ pub fn encode(event: &Event, out: &mut Vec<u8>) -> usize {
     {
         let mut put = Put { bytes: &mut row[HEADER..], at: 0 };
         match &event.body {
-            Body::Quote(q) => {
-                put.i64(flag(&mut flags, 0x02, q.bid).0);
-                put.i64(flag(&mut flags, 0x04, q.ask).0);
-                put.u32(flag(&mut flags, 0x08, q.bid_size));
-                put.u32(flag(&mut flags, 0x10, q.ask_size));
-                put.u64(flag(&mut flags, 0x20, q.vendor_seq));
-                put.u16(q.bid_exchange.unwrap_or(NO_EXCHANGE));
-                put.u16(q.ask_exchange.unwrap_or(NO_EXCHANGE));
-                put.u32(q.conditions);
-            }
-            Body::Trade(t) => {
-                put.i64(t.price.0);
-                put.u64(t.size);
-                put.u64(flag(&mut flags, 0x02, t.vendor_seq));
-                put.u16(t.exchange.unwrap_or(NO_EXCHANGE));
-                put.u16(0);
-                put.u32(t.conditions);
-            }
+            // Done above.
+            Body::Quote(_) | Body::Trade(_) => {}
             Body::Bar(b) => {
                 put.i64(b.start.0);
                 put.i64(b.end.0);

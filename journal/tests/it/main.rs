@@ -11,3 +11,4 @@ mod preflight;
 mod proof;
 mod stores;
 mod support;
+mod ticks;
