@@ -48,13 +48,17 @@ pub(crate) struct Definition {
 
 impl Definition {
     /// The definition that a row makes, if it makes one.
+    #[inline]
     pub(crate) fn of(row: &Row<'_>, position: u32) -> Option<Definition> {
-        if !matches!(
-            row.kind,
-            Kind::InstrumentDefined | Kind::ConditionsDefined | Kind::SourceDefined
-        ) {
-            return None;
+        match row.kind {
+            Kind::InstrumentDefined | Kind::ConditionsDefined | Kind::SourceDefined => {
+                Definition::parse(row, position)
+            }
+            _ => None,
         }
+    }
+
+    fn parse(row: &Row<'_>, position: u32) -> Option<Definition> {
         let Event { instrument, source, body, .. } = parse(row.bytes, row.kind).ok()?;
         let (id, name) = match body {
             Body::InstrumentDefined(InlineText::Inline(text)) => {

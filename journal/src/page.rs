@@ -38,19 +38,30 @@ pub(crate) fn canonical_label(label: Label) -> [u8; LABEL] {
     label.bytes(MAGIC, CANONICAL)
 }
 
-/// Stored bytes of a page with these canonical rows, and its address.
-pub(crate) fn encode(label: Label, rows: &[u8]) -> (Vec<u8>, Address) {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&canonical_label(label)).update(rows);
-    let address = Address(*hasher.finalize().as_bytes());
-    let mut out = Vec::with_capacity(LABEL + rows.len() / 4);
-    out.extend_from_slice(&label.bytes(STORED_MAGIC, STORED));
-    out[28..32].copy_from_slice(&(rows.len() as u32).to_le_bytes());
-    out[32..64].copy_from_slice(&address.0);
-    v1::encode(rows, label.count as usize, &mut out);
-    let seal = blake3::hash(&out);
-    out.extend_from_slice(seal.as_bytes());
-    (out, address)
+/// An encoder that keeps its memory from page to page.
+#[derive(Default)]
+pub(crate) struct Encoder {
+    columns: v1::ColumnEncoder,
+    /// Stored bytes of the last page, so that the next one fits at once.
+    stored: usize,
+}
+
+impl Encoder {
+    /// Stored bytes of a page with these canonical rows, and its address.
+    pub(crate) fn encode(&mut self, label: Label, rows: &[u8]) -> (Vec<u8>, Address) {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&canonical_label(label)).update(rows);
+        let address = Address(*hasher.finalize().as_bytes());
+        let mut out = Vec::with_capacity(LABEL + SEAL + self.stored.max(rows.len() / 8));
+        out.extend_from_slice(&label.bytes(STORED_MAGIC, STORED));
+        out[28..32].copy_from_slice(&(rows.len() as u32).to_le_bytes());
+        out[32..64].copy_from_slice(&address.0);
+        self.columns.encode(rows, label.count as usize, &mut out);
+        let seal = blake3::hash(&out);
+        out.extend_from_slice(seal.as_bytes());
+        self.stored = out.len();
+        (out, address)
+    }
 }
 
 /// Whether the stored bytes are those that were written, to the last bit.
@@ -168,7 +179,7 @@ mod tests {
     }
 
     fn check(rows: &[u8], count: usize) -> (Vec<u8>, Address) {
-        let (stored, address) = encode(label(count), rows);
+        let (stored, address) = Encoder::default().encode(label(count), rows);
         let mut canonical = canonical_label(label(count)).to_vec();
         canonical.extend_from_slice(rows);
         assert_eq!(address, Address::of(&canonical), "the address is that of canonical bytes");
@@ -224,8 +235,9 @@ mod tests {
     #[test]
     fn pages_are_stored_as_they_always_were() {
         let count = crate::limits::PAGE_EVENTS;
+        let mut encoder = Encoder::default();
         let pages = [(11, true), (12, false)].map(|(seed, narrow)| {
-            let (stored, address) = encode(label(count), &rows(seed, count, narrow));
+            let (stored, address) = encoder.encode(label(count), &rows(seed, count, narrow));
             [address, Address::of(&stored)].map(|a| a.to_string())
         });
         let pinned = [

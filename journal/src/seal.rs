@@ -6,7 +6,7 @@
 
 use crate::definitions::{self, Definition};
 use crate::failpoint::hit;
-use crate::page;
+use crate::page::Encoder;
 use crate::summary::PageSummary;
 use crate::units::Seq;
 
@@ -35,11 +35,11 @@ pub(crate) struct Sealed {
 }
 
 impl Unsealed {
-    pub(crate) fn seal(self) -> Sealed {
+    pub(crate) fn seal(self, encoder: &mut Encoder) -> Sealed {
         hit("seal.before");
         let Unsealed { mut summary, mut rows, frames, definitions } = self;
         let label = summary.label();
-        let (page, address) = page::encode(label, &rows);
+        let (page, address) = encoder.encode(label, &rows);
         summary.address = address;
         let summary_bytes = summary.encode();
         let definitions =

@@ -149,7 +149,7 @@ impl Target {
         // Bits that changed without changing an event end here.
         let stored = match page::is_intact(&stored) {
             true => stored,
-            false => page::encode(label, rows).0.into(),
+            false => page::Encoder::default().encode(label, rows).0.into(),
         };
         self.decoder = decoder;
         self.put_bytes(stored.len());

@@ -11,39 +11,47 @@ pub(super) const BLOCK: usize = 128;
 /// Appends the packed column of `values`.
 pub(super) fn pack(values: &[u64], out: &mut Vec<u8>) {
     for block in values.chunks(BLOCK) {
-        let width = 64 - block.iter().fold(0, |all, v| all | v).leading_zeros();
+        let width = width(block);
         out.push(width as u8);
         if width == 0 {
             continue;
         }
-        let mut bits = 0u128;
-        let mut held = 0u32;
+        let begin = out.len();
+        let end = begin + (block.len() * width as usize).div_ceil(8);
+        // Whole words are written; what is beyond the end is cut off again.
+        out.resize(end + 8, 0);
+        let mut words = out.get_mut(begin..).unwrap_or_default().as_chunks_mut::<8>().0.iter_mut();
+        let (mut bits, mut held) = (0u64, 0u32);
         for value in block {
-            bits |= u128::from(*value) << held;
+            bits |= value << held;
             held += width;
-            while held >= 32 {
-                out.extend_from_slice(&(bits as u32).to_le_bytes());
-                bits >>= 32;
-                held -= 32;
+            if held >= 64 {
+                if let Some(word) = words.next() {
+                    *word = bits.to_le_bytes();
+                }
+                held -= 64;
+                bits = value.checked_shr(width - held).unwrap_or_default();
             }
         }
-        while held > 0 {
-            out.push(bits as u8);
-            bits >>= 8;
-            held = held.saturating_sub(8);
+        if let (1.., Some(word)) = (held, words.next()) {
+            *word = bits.to_le_bytes();
         }
+        out.truncate(end);
     }
+}
+
+/// Appends the packed column of `count` zeros.
+pub(super) fn pack_zeros(count: usize, out: &mut Vec<u8>) {
+    out.resize(out.len() + count.div_ceil(BLOCK), 0);
+}
+
+fn width(block: &[u64]) -> u32 {
+    64 - block.iter().fold(0, |all, v| all | v).leading_zeros()
 }
 
 /// Bits that packing would take.
 pub(super) fn cost(values: &[u64]) -> usize {
-    values
-        .chunks(BLOCK)
-        .map(|block| {
-            let width = 64 - block.iter().fold(0, |all, v| all | v).leading_zeros();
-            8 + width as usize * block.len()
-        })
-        .sum()
+    values.chunks(BLOCK).map(|block| 8 + width(block) as usize * block.len()).sum()
 }
 
 /// A cursor over packed bytes.

@@ -8,9 +8,10 @@
 //! back exactly. `FORMAT.md` says the same with every byte.
 
 mod decode;
+mod divide;
 mod encode;
 mod group;
 mod schema;
 
 pub(super) use decode::{Scratch, decode};
-pub(super) use encode::encode;
+pub(super) use encode::Encoder as ColumnEncoder;

@@ -12,6 +12,7 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
+use crate::page::Encoder;
 use crate::seal::{Sealed, Unsealed};
 
 const SEALERS: usize = 2;
@@ -62,8 +63,9 @@ impl Sealer {
         let (answers, sealed) = channel();
         let thread =
             std::thread::Builder::new().name("journal-sealer".into()).spawn(move || {
+                let mut encoder = Encoder::default();
                 for page in given {
-                    if answers.send(page.seal()).is_err() {
+                    if answers.send(page.seal(&mut encoder)).is_err() {
                         return;
                     }
                 }

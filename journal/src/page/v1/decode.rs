@@ -1,5 +1,6 @@
 //! Columns back to rows. What is read may be anything at all.
 
+use super::divide::Units;
 use super::group::{
     Group, NONE, References, VENDOR_TIME, gather, load, quoted, spread, store, within,
 };
@@ -125,13 +126,13 @@ fn decode_vendor_times(
     let has = |rows: &[u8], o: usize| load::<1>(rows, o + 23) as u8 & VENDOR_TIME != 0;
     let count = group.offsets.iter().filter(|o| has(rows, **o as usize)).count();
     source.unpack(count, column)?;
-    let mut values = column.iter();
+    let (mut values, mut units) = (column.iter(), Units::of(g));
     for o in group.offsets.iter().map(|o| *o as usize) {
         if has(rows, o) {
             let recv = load::<8>(rows, o) as i64;
             let distance = unzigzag(values.next().copied().unwrap_or_default());
-            let units = if g == 1 { recv } else { recv.div_euclid(g) };
-            store::<8>(rows, o + 8, units.wrapping_sub(distance).wrapping_mul(g) as u64);
+            let whole = units.floor(recv);
+            store::<8>(rows, o + 8, whole.wrapping_sub(distance).wrapping_mul(g) as u64);
         }
     }
     Ok(())

@@ -1,218 +1,322 @@
 //! Rows to columns: of the ways that a schema allows, the shortest.
 
-use super::group::{Group, NONE, VENDOR_TIME, collect, gather, load, quoted, within};
+use std::num::NonZeroU64;
+
+use super::divide::{Divisor, Units, common};
+use super::group::{Group, VENDOR_TIME, collect, gather, load, quoted, within};
 use super::schema::{FLAGS, Field, How, schema};
-use crate::canon::{Row, Rows};
+use crate::canon::Rows;
 use crate::event::Kind;
-use crate::page::pack::{BLOCK, cost, pack, put_varint, zigzag};
+use crate::page::pack::{cost, pack, pack_zeros, put_varint, zigzag};
 
-fn gcd(mut a: u64, mut b: u64) -> u64 {
-    while b != 0 {
-        (a, b) = (b, a % b);
-    }
-    a
+/// Ids up to here are put in order by their bits, higher ones by sorting.
+const BITS_MAX: u32 = 1 << 20;
+
+/// An encoder that keeps its memory from page to page.
+#[derive(Default)]
+pub(in crate::page) struct Encoder {
+    offsets: Vec<u32>,
+    kinds: Vec<u8>,
+    ids: Vec<u32>,
+    recv: Vec<u64>,
+    instruments: Instruments,
+    last: Vec<u32>,
+    references: Vec<u32>,
+    group: Group,
+    columns: Columns,
 }
 
-/// The greatest common divisor, 0 of zeros only.
-fn common(values: impl Iterator<Item = u64>) -> u64 {
-    let mut g = 0u64;
-    for v in values {
-        if g == 1 {
-            break;
-        }
-        if g == 0 || v % g != 0 {
-            g = gcd(g, v);
-        }
-    }
-    g
+/// The instruments of a page.
+#[derive(Default)]
+struct Instruments {
+    /// Those that occur, ascending.
+    distinct: Vec<u32>,
+    /// Place of each event's instrument among them.
+    dense: Vec<u32>,
+    bits: Vec<u64>,
+    ranks: Vec<u32>,
 }
 
-/// Divides all by their greatest common divisor, which is returned, and makes
-/// them small numbers without a sign.
-fn scale(residuals: &mut [u64]) -> u64 {
-    let g = common(residuals.iter().map(|r| (*r as i64).unsigned_abs()));
-    let divisor = i64::try_from(g).unwrap_or(1).max(1);
-    residuals.iter_mut().for_each(|r| {
-        let signed = *r as i64;
-        *r = zigzag(if divisor == 1 { signed } else { signed / divisor });
-    });
-    divisor as u64
+impl Instruments {
+    fn set(&mut self, ids: &[u32]) {
+        let Instruments { distinct, dense, bits, ranks } = self;
+        distinct.clear();
+        dense.clear();
+        let highest = ids.iter().max().copied().unwrap_or_default();
+        if highest >= BITS_MAX {
+            distinct.extend_from_slice(ids);
+            distinct.sort_unstable();
+            distinct.dedup();
+            dense.extend(ids.iter().map(|id| distinct.partition_point(|d| d < id) as u32));
+            return;
+        }
+        bits.clear();
+        bits.resize(highest as usize / 64 + 1, 0);
+        for id in ids {
+            if let Some(word) = bits.get_mut(*id as usize / 64) {
+                *word |= 1 << (id % 64);
+            }
+        }
+        ranks.clear();
+        for (at, word) in bits.iter().enumerate() {
+            ranks.push(distinct.len() as u32);
+            let mut left = *word;
+            while left != 0 {
+                distinct.push(at as u32 * 64 + left.trailing_zeros());
+                left &= left - 1;
+            }
+        }
+        dense.extend(ids.iter().map(|id| {
+            let at = *id as usize / 64;
+            let (word, rank) = (bits.get(at), ranks.get(at));
+            let below = word.map_or(0, |word| word & ((1u64 << (id % 64)) - 1));
+            rank.copied().unwrap_or_default() + below.count_ones()
+        }));
+    }
+}
+
+impl Encoder {
+    /// Appends the columns of `rows`, which hold `count` canonical rows.
+    pub(in crate::page) fn encode(&mut self, rows: &[u8], count: usize, out: &mut Vec<u8>) {
+        let Encoder { offsets, kinds, ids, recv, instruments, last, references, group, columns } =
+            self;
+        offsets.clear();
+        kinds.clear();
+        ids.clear();
+        recv.clear();
+        let mut present = [false; 256];
+        let mut at = 0;
+        for row in Rows::new(rows).flatten() {
+            offsets.push(at);
+            kinds.push(row.kind as u8);
+            ids.push(row.instrument().0);
+            recv.push(row.recv().0 as u64);
+            present[row.kind as usize] = true;
+            at += row.bytes.len() as u32;
+        }
+        assert_eq!(offsets.len(), count, "the writer counts the rows that it encodes");
+
+        columns.put_least(kinds.iter().map(|k| u64::from(*k)), out);
+
+        instruments.set(ids);
+        let Instruments { distinct, dense, .. } = instruments;
+        put_varint(distinct.len() as u64, out);
+        let mut before = 0;
+        columns.put(
+            distinct.iter().map(|id| u64::from(id - std::mem::replace(&mut before, *id))),
+            out,
+        );
+        columns.put(dense.iter().map(|d| u64::from(*d)), out);
+
+        let source = |at: &u32| load::<2>(rows, *at as usize + 20);
+        columns.put_least(offsets.iter().map(source), out);
+
+        out.extend_from_slice(&recv.first().copied().unwrap_or_default().to_le_bytes());
+        // Recv times never decrease, so the differences need no sign.
+        let later = recv.get(1..).unwrap_or_default();
+        let deltas = || recv.iter().zip(later).map(|(a, b)| b.wrapping_sub(*a));
+        let g = common(deltas()).unwrap_or(NonZeroU64::MIN);
+        put_varint(g.get(), out);
+        match g.get() {
+            1 => columns.put(deltas(), out),
+            // Once a page is enough, so a plain division will do.
+            _ => columns.put(deltas().map(|d| d / g), out),
+        }
+
+        for kind in Kind::ALL {
+            if !present[kind as usize] {
+                continue;
+            }
+            let events = kinds.iter().zip(dense.iter()).zip(offsets.iter());
+            let events = events.map(|((kind, dense), at)| (*kind, *dense, *at));
+            gather(events, kind, distinct.len(), last, references, group);
+            columns.put_field(rows, group, &FLAGS, out);
+            columns.put_vendor_times(rows, group, out);
+            for f in schema(kind) {
+                columns.put_field(rows, group, f, out);
+            }
+        }
+    }
+}
+
+/// A column on its way out.
+#[derive(Default)]
+struct Columns {
+    values: Vec<u64>,
+    best: Vec<u64>,
+    column: Vec<u64>,
 }
 
 /// One way to write a column.
 struct Candidate {
     how: How,
     base: u64,
-    column: Vec<u64>,
     /// Where the second of its two columns begins.
     split: usize,
 }
 
-impl Candidate {
-    fn columns(&self) -> (&[u64], &[u64]) {
-        self.column.split_at_checked(self.split).unwrap_or((&self.column, &[]))
+impl Columns {
+    fn put(&mut self, values: impl Iterator<Item = u64>, out: &mut Vec<u8>) {
+        self.column.clear();
+        self.column.extend(values);
+        pack(&self.column, out);
     }
-}
 
-fn candidate(rows: &[u8], group: &Group, f: &Field, how: How, values: &[u64]) -> Candidate {
-    let residual = |(v, predicted): (&u64, u64)| v.wrapping_sub(predicted);
-    let mut split = values.len();
-    let (base, column) = match how {
-        How::Least => {
-            let base = values.iter().min().copied().unwrap_or_default();
-            (base, values.iter().map(|v| v - base).collect())
+    fn put_least(&mut self, values: impl Iterator<Item = u64>, out: &mut Vec<u8>) {
+        self.values.clear();
+        self.values.extend(values);
+        let (least, most) = bounds(&self.values);
+        put_varint(least, out);
+        if least == most {
+            return pack_zeros(self.values.len(), out);
         }
-        How::Before => {
-            let next = values.iter().skip(1);
-            let deltas = next.zip(values).map(|(v, before)| zigzag(v.wrapping_sub(*before) as i64));
-            (values.first().copied().unwrap_or_default(), deltas.collect())
-        }
-        How::Instrument | How::InstrumentOrLeft | How::Market => {
-            let references = if how == How::Market { &group.market } else { &group.same };
-            split = references.with;
-            let mut column = vec![0; values.len()];
-            let events = values.iter().zip(&references.from).zip(&references.slots);
-            for (((v, from), slot), row) in events.zip(&group.offsets) {
-                let predicted = match how {
-                    How::Market => quoted(rows, *from),
-                    How::InstrumentOrLeft if *from == NONE => {
-                        load::<8>(rows, *row as usize + f.at - 8)
-                    }
-                    _ => (*from as usize)
-                        .checked_sub(1)
-                        .and_then(|at| values.get(at))
-                        .copied()
-                        .unwrap_or_default(),
-                };
-                if let Some(to) = column.get_mut(*slot as usize) {
-                    *to = residual((v, predicted));
-                }
+        self.values.iter_mut().for_each(|v| *v -= least);
+        pack(&self.values, out);
+    }
+
+    fn put_field(&mut self, rows: &[u8], group: &Group, f: &Field, out: &mut Vec<u8>) {
+        collect(rows, group, f, &mut self.values);
+        if f.how.first() == Some(&How::Least) {
+            // Nothing takes less than a column of zeros.
+            let (least, most) = bounds(&self.values);
+            if least == most {
+                out.push(How::Least as u8);
+                put_varint(least, out);
+                return pack_zeros(self.values.len(), out);
             }
-            (scale(&mut column), column)
         }
-        How::Recv | How::At24 | How::At40 | How::At64 => {
-            let predicted = group.offsets.iter().map(|o| within(rows, *o, how));
-            let mut column: Vec<u64> = values.iter().zip(predicted).map(residual).collect();
-            (scale(&mut column), column)
+        let mut chosen: Option<(usize, Candidate)> = None;
+        for how in f.how {
+            let candidate = self.candidate(rows, group, f, *how);
+            let cost = match f.how.len() {
+                1 => 0,
+                _ => {
+                    let (next, first) = divide(&self.column, &candidate);
+                    cost(next) + cost(first)
+                }
+            };
+            if chosen.as_ref().is_none_or(|(least, _)| cost < *least) {
+                chosen = Some((cost, candidate));
+                std::mem::swap(&mut self.best, &mut self.column);
+            }
         }
-    };
-    Candidate { how, base, column, split }
+        if let Some((_, chosen)) = chosen {
+            let (next, first) = divide(&self.best, &chosen);
+            out.push(chosen.how as u8);
+            put_varint(chosen.base, out);
+            pack(next, out);
+            pack(first, out);
+        }
+    }
+
+    /// Puts into `column` what stands for `values`.
+    fn candidate(&mut self, rows: &[u8], group: &Group, f: &Field, how: How) -> Candidate {
+        let Columns { values, column, .. } = self;
+        let mut split = values.len();
+        column.clear();
+        let base = match how {
+            How::Least => {
+                let (least, _) = bounds(values);
+                column.extend(values.iter().map(|v| v - least));
+                least
+            }
+            How::Before => {
+                let later = values.get(1..).unwrap_or_default().iter();
+                let delta = |(v, before): (&u64, &u64)| zigzag(v.wrapping_sub(*before) as i64);
+                column.extend(later.zip(values.iter()).map(delta));
+                values.first().copied().unwrap_or_default()
+            }
+            How::Instrument | How::InstrumentOrLeft => {
+                let references = &group.same;
+                split = references.with;
+                column.resize(values.len(), 0);
+                let events = values.iter().zip(&references.from).zip(&references.slots);
+                for (((v, from), slot), row) in events.zip(&group.offsets) {
+                    let before = (*from as usize).checked_sub(1).and_then(|at| values.get(at));
+                    let predicted = match before {
+                        Some(before) => *before,
+                        None if how == How::InstrumentOrLeft => {
+                            load::<8>(rows, *row as usize + f.at - 8)
+                        }
+                        None => 0,
+                    };
+                    if let Some(to) = column.get_mut(*slot as usize) {
+                        *to = v.wrapping_sub(predicted);
+                    }
+                }
+                scale(column)
+            }
+            How::Market => {
+                let references = &group.market;
+                split = references.with;
+                column.resize(values.len(), 0);
+                for ((v, from), slot) in values.iter().zip(&references.from).zip(&references.slots)
+                {
+                    if let Some(to) = column.get_mut(*slot as usize) {
+                        *to = v.wrapping_sub(quoted(rows, *from));
+                    }
+                }
+                scale(column)
+            }
+            How::Recv | How::At24 | How::At40 | How::At64 => {
+                let predicted = group.offsets.iter().map(|o| within(rows, *o, how));
+                column.extend(values.iter().zip(predicted).map(|(v, p)| v.wrapping_sub(p)));
+                scale(column)
+            }
+        };
+        Candidate { how, base, split }
+    }
+
+    /// Vendor times of the rows that have one: their greatest common divisor,
+    /// then the distance to the recv time in units of it, rounded down.
+    fn put_vendor_times(&mut self, rows: &[u8], group: &Group, out: &mut Vec<u8>) {
+        let Columns { values, column, .. } = self;
+        values.clear();
+        column.clear();
+        for at in group.offsets.iter().map(|o| *o as usize) {
+            if load::<1>(rows, at + 23) as u8 & VENDOR_TIME != 0 {
+                values.push(load::<8>(rows, at));
+                column.push(load::<8>(rows, at + 8));
+            }
+        }
+        let g = at_most_i64(common(column.iter().map(|vendor| (*vendor as i64).unsigned_abs())));
+        put_varint(g.get(), out);
+        let (divisor, mut units) = (Divisor::new(g), Units::of(g.get() as i64));
+        for (recv, vendor) in values.iter().zip(column.iter_mut()) {
+            let vendor_units = match g.get() {
+                1 => *vendor as i64,
+                _ => divisor.exact(*vendor as i64),
+            };
+            *vendor = zigzag(units.floor(*recv as i64).wrapping_sub(vendor_units));
+        }
+        pack(column, out);
+    }
 }
 
-/// Vendor times of the rows that have one: their greatest common divisor, then
-/// the distance to the recv time in units of it, rounded down.
-fn encode_vendor_times(rows: &[u8], group: &Group, out: &mut Vec<u8>) {
-    let pairs = || {
-        group
-            .offsets
-            .iter()
-            .map(|o| *o as usize)
-            .filter(|o| load::<1>(rows, o + 23) as u8 & VENDOR_TIME != 0)
-            .map(|o| (load::<8>(rows, o) as i64, load::<8>(rows, o + 8) as i64))
-    };
-    let g = common(pairs().map(|(_, vendor)| vendor.unsigned_abs()));
-    let g = i64::try_from(g).unwrap_or(1).max(1);
-    put_varint(g as u64, out);
-    let column: Vec<u64> = pairs()
-        .map(|(recv, vendor)| zigzag(recv.div_euclid(g).wrapping_sub(vendor.div_euclid(g))))
-        .collect();
-    pack(&column, out);
+/// The two columns of a candidate.
+fn divide<'a>(column: &'a [u64], candidate: &Candidate) -> (&'a [u64], &'a [u64]) {
+    column.split_at_checked(candidate.split).unwrap_or((column, &[]))
 }
 
-/// Appends the columns of `rows`, which hold `count` canonical rows.
-pub(in crate::page) fn encode(rows: &[u8], count: usize, out: &mut Vec<u8>) {
-    let list: Vec<Row<'_>> = Rows::new(rows).filter_map(Result::ok).collect();
-    assert_eq!(list.len(), count, "the writer counts the rows that it encodes");
-
-    put_least(list.iter().map(|r| r.kind as u64), out);
-
-    // Sorted with their places, the ids tell dictionary and index in one pass.
-    let place = |(at, r): (usize, &Row<'_>)| u64::from(r.instrument().0) << 32 | at as u64;
-    let mut ids: Vec<u64> = list.iter().enumerate().map(place).collect();
-    ids.sort_unstable();
-    let (mut deltas, mut index) = (Vec::new(), vec![0; count]);
-    let mut before = 0;
-    for key in ids {
-        let id = key >> 32;
-        if deltas.is_empty() || id != before {
-            deltas.push(id - before);
-            before = id;
-        }
-        if let Some(dense) = index.get_mut(key as u32 as usize) {
-            *dense = deltas.len() as u64 - 1;
-        }
-    }
-    put_varint(deltas.len() as u64, out);
-    pack(&deltas, out);
-    pack(&index, out);
-    let instruments = deltas.len();
-
-    put_least(list.iter().map(|r| u64::from(r.source().0)), out);
-
-    let recv = || list.iter().map(|r| r.recv().0 as u64);
-    out.extend_from_slice(&recv().next().unwrap_or_default().to_le_bytes());
-    // Recv times never decrease, so the differences need no sign.
-    let mut deltas: Vec<u64> = recv().zip(recv().skip(1)).map(|(a, b)| b.wrapping_sub(a)).collect();
-    let g = common(deltas.iter().copied()).max(1);
-    if g > 1 {
-        deltas.iter_mut().for_each(|d| *d /= g);
-    }
-    put_varint(g, out);
-    pack(&deltas, out);
-
-    let mut present = [false; 256];
-    list.iter().for_each(|row| present[row.kind as usize] = true);
-    let (mut last, mut references, mut group) = (Vec::new(), Vec::new(), Group::default());
-    for kind in Kind::ALL {
-        if !present[kind as usize] {
-            continue;
-        }
-        let mut offset = 0u32;
-        let events = list.iter().zip(&index).map(|(row, dense)| {
-            let at = offset;
-            offset += row.bytes.len() as u32;
-            (row.kind as u8, *dense as u32, at)
-        });
-        gather(events, kind, instruments, &mut last, &mut references, &mut group);
-        put_field(rows, &group, &FLAGS, out);
-        encode_vendor_times(rows, &group, out);
-        for f in schema(kind) {
-            put_field(rows, &group, f, out);
-        }
-    }
+fn bounds(values: &[u64]) -> (u64, u64) {
+    let first = values.first().copied().unwrap_or_default();
+    values.iter().fold((first, first), |(least, most), v| (least.min(*v), most.max(*v)))
 }
 
-fn put_least(values: impl Iterator<Item = u64> + Clone, out: &mut Vec<u8>) {
-    let base = values.clone().min().unwrap_or_default();
-    put_varint(base, out);
-    let column: Vec<u64> = values.map(|v| v - base).collect();
-    pack(&column, out);
+/// A divisor of signed numbers; 1 for what no such number is.
+fn at_most_i64(g: Option<NonZeroU64>) -> NonZeroU64 {
+    g.filter(|g| i64::try_from(g.get()).is_ok()).unwrap_or(NonZeroU64::MIN)
 }
 
-fn put_field(rows: &[u8], group: &Group, f: &Field, out: &mut Vec<u8>) {
-    let values = collect(rows, group, f);
-    let mut best: Option<(usize, Candidate)> = None;
-    for how in f.how {
-        let candidate = candidate(rows, group, f, *how, &values);
-        if f.how.len() == 1 {
-            best = Some((0, candidate));
-            break;
-        }
-        let (next, first) = candidate.columns();
-        let cost = cost(next) + cost(first);
-        if best.as_ref().is_none_or(|(least, _)| cost < *least) {
-            best = Some((cost, candidate));
-        }
-        // Nothing takes less than a column of zeros.
-        if cost <= 8 * values.len().div_ceil(BLOCK) && *how == How::Least {
-            break;
-        }
+/// Divides all by their greatest common divisor, which is returned, and makes
+/// them small numbers without a sign.
+fn scale(residuals: &mut [u64]) -> u64 {
+    let g = at_most_i64(common(residuals.iter().map(|r| (*r as i64).unsigned_abs())));
+    if g.get() == 1 {
+        residuals.iter_mut().for_each(|r| *r = zigzag(*r as i64));
+    } else {
+        let divisor = Divisor::new(g);
+        residuals.iter_mut().for_each(|r| *r = zigzag(divisor.exact(*r as i64)));
     }
-    if let Some((_, chosen)) = best {
-        let (next, first) = chosen.columns();
-        out.push(chosen.how as u8);
-        put_varint(chosen.base, out);
-        pack(next, out);
-        pack(first, out);
-    }
+    g.get()
 }

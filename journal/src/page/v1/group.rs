@@ -67,13 +67,14 @@ pub(super) fn store<const W: usize>(rows: &mut [u8], at: usize, value: u64) {
 }
 
 /// Reads a field of all rows of a group.
-pub(super) fn collect(rows: &[u8], group: &Group, f: &Field) -> Vec<u64> {
+pub(super) fn collect(rows: &[u8], group: &Group, f: &Field, values: &mut Vec<u64>) {
+    values.clear();
     let at = group.offsets.iter().map(|o| *o as usize + f.at);
     match f.width {
-        8 => at.map(|at| load::<8>(rows, at)).collect(),
-        4 => at.map(|at| load::<4>(rows, at)).collect(),
-        2 => at.map(|at| load::<2>(rows, at)).collect(),
-        _ => at.map(|at| load::<1>(rows, at)).collect(),
+        8 => values.extend(at.map(|at| load::<8>(rows, at))),
+        4 => values.extend(at.map(|at| load::<4>(rows, at))),
+        2 => values.extend(at.map(|at| load::<2>(rows, at))),
+        _ => values.extend(at.map(|at| load::<1>(rows, at))),
     }
 }
 
