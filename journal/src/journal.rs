@@ -11,7 +11,7 @@ use crate::event::Kind;
 use crate::failpoint::hit;
 use crate::files::{Disk, Files};
 use crate::lock::DirectoryLock;
-use crate::preflight::{self, Verdict};
+use crate::preflight::{self, Damage, Verdict};
 use crate::reader::{self, Reader, Stretch};
 use crate::recover::{self, Recovered};
 use crate::shared::{Head, Seat, Shared, SyncMode, Witness};
@@ -109,7 +109,9 @@ impl Journal {
         let path = folder.join("HEAD");
         let mark = match watermark::read(files.as_ref(), &path) {
             Ok(mark) => mark,
-            Err(MarkError::Missing) if recovered.tail.last().0 == Seq::BEFORE_FIRST => {
+            Err(MarkError::Missing | MarkError::Damaged(_))
+                if recovered.tail.last().0 == Seq::BEFORE_FIRST =>
+            {
                 let mark = Mark::empty(recovered.tail.running());
                 watermark::create(files.as_ref(), &path, &mark).map_err(io)?;
                 mark
@@ -340,6 +342,9 @@ impl Journal {
 fn prepare(folder: &Path) -> Result<(), OpenError> {
     let io = |source| OpenError::Io { path: folder.to_owned(), source };
     let found = preflight::inspect(folder)?;
+    for Damage { file, offset, what, .. } in &found.harmless {
+        tracing::warn!(file = %file.display(), offset, what, "damage that costs nothing");
+    }
     if let Verdict::Corrupt { file, offset, last_good, what } = found.verdict {
         return Err(OpenError::Corrupt { file, offset, last_good, what });
     }
@@ -354,6 +359,7 @@ fn prepare(folder: &Path) -> Result<(), OpenError> {
         let (file, kept) = (file.display(), kept.display());
         tracing::warn!(%file, offset, bytes, %kept, "an unfinished write was cut off");
     }
+    mend::lock_file(&Disk, folder).map_err(io)?;
     Ok(())
 }
 

@@ -48,6 +48,17 @@ pub(crate) fn cut(
     Ok(path)
 }
 
+/// The engine does not open without its empty `lock`, which people delete
+/// because they take it for a left-over. It guards nothing: `LOCK` does.
+pub(crate) fn lock_file(files: &dyn Files, folder: &Path) -> io::Result<()> {
+    let database = folder.join("db");
+    if files.exists(&database.join("version"))? && !files.exists(&database.join("lock"))? {
+        files.open(&database.join("lock"), How::Create)?.sync()?;
+        files.sync_folder(&database)?;
+    }
+    Ok(())
+}
+
 /// Says that a write failed. Best effort: the disk may be the reason.
 pub(crate) fn mark_dirty(files: &dyn Files, folder: &Path, why: &str) {
     let marked = files.open(&dirty(folder), How::Empty).and_then(|file| {

@@ -7,10 +7,13 @@
 //! can have left is refused. Where this stops: what the values mean is checked
 //! by `recover`, and what was acknowledged by the watermark.
 
+mod head;
 mod log;
+mod table;
 mod tree;
 mod window;
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,9 +21,7 @@ use std::path::{Path, PathBuf};
 use self::log::{End, Progress};
 use self::window::Window;
 use crate::OpenError;
-use crate::files::Disk;
 use crate::units::Seq;
-use crate::watermark::{self, MarkError};
 
 /// Bytes of tables that are read at most, small files first, so that opening a
 /// large journal does not read all of it. Larger files must exist; what is in
@@ -51,7 +52,8 @@ pub enum Verdict {
         file: PathBuf,
         /// Where; 0 if only the file as a whole is known to be wrong.
         offset: u64,
-        /// The last event in the engine's log before the damage, if any.
+        /// The last event that lies before the damage, if it is known: in the
+        /// logs up to it, or in the table that is damaged.
         last_good: Option<Seq>,
         /// What is wrong.
         what: String,
@@ -63,22 +65,32 @@ pub enum Verdict {
 pub struct Report {
     /// The state of the files.
     pub verdict: Verdict,
-    /// The last event in the engine's log; `None` if it holds none.
+    /// The last event that the files hold, if they hold any: in the logs, else
+    /// in the tables.
     pub last: Option<Seq>,
     /// The last event that is known to be acknowledged, if `HEAD` says so.
     pub acknowledged: Option<Seq>,
+    /// Damage that costs nothing, because what it hit is there a second time
+    /// or is not read.
+    pub harmless: Vec<Damage>,
 }
 
 /// A damaged file.
-struct Damage {
-    file: PathBuf,
-    offset: u64,
-    what: String,
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Damage {
+    /// Which.
+    pub file: PathBuf,
+    /// Where; 0 if only the file as a whole is known to be wrong.
+    pub offset: u64,
+    /// As in [`Verdict::Corrupt`].
+    pub last_good: Option<Seq>,
+    /// What is wrong.
+    pub what: String,
 }
 
 impl Damage {
     fn whole(file: PathBuf, what: &str) -> Option<Damage> {
-        Some(Damage { file, offset: 0, what: what.to_owned() })
+        Some(Damage { file, offset: 0, last_good: None, what: what.to_owned() })
     }
 }
 
@@ -92,32 +104,55 @@ pub fn inspect(folder: &Path) -> Result<Report, OpenError> {
 }
 
 fn look(folder: &Path, database: &Path) -> io::Result<Report> {
-    let (created, acknowledged) = match watermark::read(&Disk, &folder.join("HEAD")) {
-        Ok(mark) => (true, Some(mark.seq)),
-        Err(MarkError::Missing) => (false, None),
-        Err(MarkError::Damaged(_)) => (true, None),
-        Err(MarkError::Io(e)) => return Err(e),
-    };
-    let mut report = Report { verdict: Verdict::Clean, last: None, acknowledged };
+    let head = head::read(&folder.join("HEAD"))?;
+    let acknowledged = head.acknowledged;
+    let harmless = head.harmless;
+    let mut report = Report { verdict: Verdict::Clean, last: None, acknowledged, harmless };
     if !database.try_exists()? {
+        if acknowledged.is_some_and(|seq| seq > Seq::BEFORE_FIRST) {
+            let what = "missing, although events were acknowledged";
+            report.verdict = corrupt(database.to_owned(), 0, None, what.into());
+        }
         return Ok(report);
     }
-    let logs = numbered(database, ".jnl")?;
-    let keyspaces = numbered(&database.join("keyspaces"), "")?;
-    let mut progress = Progress::default();
-    let found = check_logs(&logs, &mut progress, acknowledged, &mut report.verdict)?;
-    report.last = progress.event;
-    let found = match found {
-        None => {
-            let full = created || progress.event.is_some() || holds_tables(&keyspaces)?;
-            check_folders(database, &logs, &keyspaces, full)?
-        }
-        found => found,
-    };
-    if let Some(Damage { file, offset, what }) = found {
-        report.verdict = Verdict::Corrupt { file, offset, last_good: progress.event, what };
+    let (logs, strange_log) = numbered(database, ".jnl", false)?;
+    let (keyspaces, strange_folder) = numbered(&database.join("keyspaces"), "", true)?;
+    let mut tables = check_tables(&keyspaces)?;
+    let flushed = std::mem::take(&mut tables.flushed);
+    let mut progress = Progress { flushed, ..Progress::default() };
+    let mut found = check_logs(&logs, &mut progress, acknowledged, &mut report.verdict)?;
+    report.last = progress.event.or(tables.event);
+    found = found.or_else(|| between(&logs, &progress, &tables));
+    // A database that crashed while being created may lack anything, because
+    // it has nothing to lose.
+    let holds = progress.event.is_some() || tables.any;
+    if found.is_none() && (holds || head.broken.is_none()) {
+        let stranger = strange_log
+            .or(strange_folder)
+            .or(tables.stranger)
+            .and_then(|path| Damage::whole(path, "not a name that the engine gives; move it away"));
+        let folders = check_folders(database, &logs, &keyspaces)?;
+        found = head.broken.or(folders).or(stranger).or(tables.broken);
+    }
+    if let Some(Damage { file, offset, last_good, what }) = found {
+        report.verdict = corrupt(file, offset, last_good, what);
     }
     Ok(report)
+}
+
+/// Events that are neither in tables nor in logs, as when a log was deleted.
+fn between(logs: &[(u64, PathBuf)], progress: &Progress, tables: &Tables) -> Option<Damage> {
+    let (file, first) = (logs.first()?.1.clone(), progress.first?);
+    let known = tables.event.unwrap_or(Seq::BEFORE_FIRST);
+    if first <= known.next() || (tables.any && tables.event.is_none()) {
+        return None;
+    }
+    let what = format!("it begins with event {first}, and the tables end with {known}");
+    Some(Damage { file, offset: 0, last_good: tables.event, what })
+}
+
+fn corrupt(file: PathBuf, offset: u64, last_good: Option<Seq>, what: String) -> Verdict {
+    Verdict::Corrupt { file, offset, last_good, what }
 }
 
 /// Reads all logs in order; a torn end of the last one goes to `verdict`.
@@ -136,8 +171,9 @@ fn check_logs(
         let file = File::open(path)?;
         let len = file.metadata()?.len();
         let end = log::scan(&mut Window::new(file, len), progress)?;
+        let last_good = progress.event;
         let damage = |offset, what: &str| {
-            Ok(Some(Damage { file: path.clone(), offset, what: what.to_owned() }))
+            Ok(Some(Damage { file: path.clone(), offset, last_good, what: what.to_owned() }))
         };
         match end {
             End::Clean => {}
@@ -160,20 +196,24 @@ fn check_logs(
             }
         }
     }
+    // What is in tables was in a log before, and was synced there. A log in
+    // use that is empty follows one that was full, and says nothing.
+    if let (Some((_, path)), Some(seqno), Some(newest)) =
+        (logs.last(), progress.seqno, progress.flushed.last())
+        && *newest > seqno
+    {
+        let what = "it ends before what is in tables, as an older copy would";
+        return Ok(Damage::whole(path.clone(), what));
+    }
     Ok(None)
 }
 
-/// Everything but the logs. A database that crashed while being created
-/// (`full` is false) may lack anything, because it has nothing to lose.
+/// Everything but the logs and the tables.
 fn check_folders(
     database: &Path,
     logs: &[(u64, PathBuf)],
     keyspaces: &[(u64, PathBuf)],
-    full: bool,
 ) -> io::Result<Option<Damage>> {
-    if !full {
-        return Ok(None);
-    }
     let version = database.join("version");
     if tree::small(&version, 4)?.as_deref() != Some(b"FJL\x03") {
         return Ok(Damage::whole(version, "the engine's format mark is missing or another"));
@@ -186,56 +226,87 @@ fn check_folders(
         let what = "fewer keyspaces than the journal has tables";
         return Ok(Damage::whole(database.join("keyspaces"), what));
     }
+    Ok(None)
+}
+
+/// What the tables and their manifests say.
+#[derive(Default)]
+struct Tables {
+    /// Whether any keyspace but the engine's own has files.
+    any: bool,
+    /// The last event in them.
+    event: Option<Seq>,
+    /// Something among them that the engine would fall over.
+    stranger: Option<PathBuf>,
+    /// The first damage.
+    broken: Option<Damage>,
+    /// For each table the number of the last batch that something in it comes
+    /// from.
+    flushed: BTreeSet<u64>,
+}
+
+fn check_tables(keyspaces: &[(u64, PathBuf)]) -> io::Result<Tables> {
+    let mut out = Tables::default();
     let mut wanted = Vec::new();
-    for (_, folder) in keyspaces {
-        if let Some(damage) = tree::manifest(folder, &mut wanted)? {
-            return Ok(Some(damage));
-        }
+    for (id, folder) in keyspaces {
+        let (files, stranger) = numbered(&folder.join("tables"), "", false)?;
+        out.any |= *id != 0 && !files.is_empty();
+        out.stranger = out.stranger.or(stranger);
+        let broken = tree::manifest(folder, &mut wanted)?;
+        out.broken = out.broken.or(broken);
     }
     wanted.sort_by(|a, b| (a.bytes, &a.path).cmp(&(b.bytes, &b.path)));
     let mut left = CHECK_BYTES;
     for file in &wanted {
-        let Some(rest) = left.checked_sub(file.bytes) else {
+        let newest = if let Some(rest) = left.checked_sub(file.bytes) {
+            left = rest;
+            match tree::contents(file)? {
+                Ok(newest) => newest,
+                Err(damage) => {
+                    out.broken = out.broken.or(Some(damage));
+                    continue;
+                }
+            }
+        } else {
             tracing::debug!(path = %file.path.display(), "checked on reading only");
-            continue;
+            tree::newest(file)?
         };
-        left = rest;
-        if let Some(damage) = tree::contents(file)? {
-            return Ok(Some(damage));
-        }
+        out.flushed.extend(newest.number);
+        out.event = out.event.max(newest.event);
     }
-    Ok(None)
+    Ok(out)
 }
 
-/// Whether any keyspace but the engine's own has files.
-fn holds_tables(keyspaces: &[(u64, PathBuf)]) -> io::Result<bool> {
-    for (id, folder) in keyspaces {
-        if *id != 0 && !numbered(&folder.join("tables"), "")?.is_empty() {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-/// What in a folder is called by a number and this ending, in order; nothing
-/// if there is no folder.
-fn numbered(folder: &Path, ending: &str) -> io::Result<Vec<(u64, PathBuf)>> {
+/// What in a folder is called by a number and this ending, in order, and the
+/// first thing that the engine would fall over: another name with this ending,
+/// or a folder among files. Nothing if there is no folder.
+#[allow(clippy::type_complexity)]
+fn numbered(
+    folder: &Path,
+    ending: &str,
+    folders: bool,
+) -> io::Result<(Vec<(u64, PathBuf)>, Option<PathBuf>)> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), None)),
         Err(e) => return Err(e),
     };
-    let mut out = Vec::new();
+    let (mut out, mut strangers) = (Vec::new(), Vec::new());
     for entry in entries {
         let entry = entry?;
-        let name = entry.file_name();
-        let number = name.to_str().and_then(|n| n.strip_suffix(ending)).map(str::parse);
-        if let Some(Ok(number)) = number {
-            out.push((number, entry.path()));
+        let (name, is_folder) = (entry.file_name(), entry.file_type()?.is_dir());
+        let name = name.to_string_lossy();
+        let Some(stem) = name.strip_suffix(ending) else { continue };
+        match stem.parse() {
+            Ok(number) if is_folder == folders => out.push((number, entry.path())),
+            // A file among keyspaces does no harm, nor what a desktop leaves.
+            _ if folders && !is_folder => {}
+            _ if name == ".DS_Store" || name.starts_with("._") => {}
+            _ => strangers.push(entry.path()),
         }
     }
     out.sort();
-    Ok(out)
+    Ok((out, strangers.into_iter().min()))
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use crate::canon::{LABEL, Label, Row, u16_at, u32_at, u64_at};
 use crate::event::{Kind, RefusalReason};
 use crate::units::{Address, RecvTime, Seq, SourceId, TradingDay};
 
-const MAGIC: &[u8; 8] = b"ORRYSUMM";
+pub(crate) const MAGIC: &[u8; 8] = b"ORRYSUMM";
 const VERSION: u32 = 1;
 const FIXED: usize = 88;
 const HASH: usize = 32;

@@ -32,7 +32,7 @@ use crate::units::{Address, Seq};
 
 const MAGIC: &[u8; 8] = b"ORRYHEAD";
 const VERSION: u32 = 1;
-const SLOT: usize = 4096;
+pub(crate) const SLOT: usize = 4096;
 const BODY: usize = 96;
 
 /// What was acknowledged.
@@ -63,7 +63,8 @@ impl Mark {
         out
     }
 
-    fn decode(slot: &[u8]) -> Option<Mark> {
+    /// What a slot says, if it is whole.
+    pub(crate) fn decode(slot: &[u8]) -> Option<Mark> {
         let (body, rest) = slot.split_at_checked(BODY)?;
         let hash = rest.get(..32)?;
         if blake3::hash(body).as_bytes() != hash

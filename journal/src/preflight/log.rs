@@ -10,6 +10,7 @@
 //! The checksum leaves out the head of the batch, so the seqno is held against
 //! its neighbours, and the events in frames and pages against each other.
 
+use std::collections::BTreeSet;
 use std::hash::Hasher as _;
 use std::io;
 
@@ -28,18 +29,37 @@ const ITEM: u64 = 21;
 /// batches are not numbered without gaps. A number that was flipped upwards by
 /// less is found by the next batch, which then does not rise.
 const SLACK: u64 = 1024;
+/// More batches than there will ever be; the engine falls over near 2^63.
+const NUMBERS: u64 = 1 << 56;
 /// More tables than there will ever be.
 const KEYSPACES: u64 = 1 << 16;
 /// What a disk writes whole or not at all.
 const SECTOR: u64 = 512;
 
 /// What is carried from batch to batch and from file to file.
-#[derive(Clone, Copy, Default, Debug)]
+#[derive(Clone, Default, Debug)]
 pub(super) struct Progress {
     /// The engine's number of the last batch.
     pub seqno: Option<u64>,
-    /// The last event seen.
+    /// The first and the last event seen.
+    pub first: Option<Seq>,
     pub event: Option<Seq>,
+    /// Numbers of batches that something in a table comes from. Those within
+    /// the logs are taken out as their batches are met; the engine leaves out
+    /// what it believes to be in a table, so a wrong number can cost events.
+    pub flushed: BTreeSet<u64>,
+}
+
+impl Progress {
+    /// A number in the tables between the last batch and this one, whose batch
+    /// is therefore missing; what lies before the first batch is not there
+    /// any more.
+    fn unmet(&mut self, seqno: u64) -> Option<u64> {
+        let before = self.seqno.map(|last| last + 1).unwrap_or(seqno);
+        let unmet = self.flushed.range(before..seqno).next().copied();
+        self.flushed.remove(&seqno);
+        unmet
+    }
 }
 
 /// How a log ends.
@@ -63,13 +83,22 @@ struct Batch {
 
 /// Reads a log from its first byte to its last.
 pub(super) fn scan<S: Source>(log: &mut Window<S>, progress: &mut Progress) -> io::Result<End> {
-    let mut at = 0;
+    let (mut at, mut before) = (0, 0);
     while let Some(batch) = batch(log, at, None)? {
+        let seqno = batch.seqno;
         if let Some(last) = progress.seqno
-            && !(last < batch.seqno && batch.seqno <= last.saturating_add(SLACK))
+            && !(last < seqno && seqno <= last.saturating_add(SLACK))
         {
-            let what = format!("batch number {} after {last}", batch.seqno);
+            let what = format!("batch number {seqno} after {last}");
             return Ok(End::Corrupt { offset: at, what });
+        }
+        if seqno > NUMBERS {
+            let what = format!("batch number {seqno} is impossible");
+            return Ok(End::Corrupt { offset: at, what });
+        }
+        if let Some(unmet) = progress.unmet(seqno) {
+            let what = format!("no batch has the number {unmet}, which is in a table");
+            return Ok(End::Corrupt { offset: before, what });
         }
         if let Some((first, last)) = batch.events {
             let before = progress.event.unwrap_or(last);
@@ -77,10 +106,11 @@ pub(super) fn scan<S: Source>(log: &mut Window<S>, progress: &mut Progress) -> i
                 let what = format!("event {first} follows event {before}");
                 return Ok(End::Corrupt { offset: at, what });
             }
+            progress.first = Some(progress.first.unwrap_or(first).min(first));
             progress.event = Some(before.max(last));
         }
-        progress.seqno = Some(batch.seqno);
-        at = batch.next;
+        progress.seqno = Some(seqno);
+        (before, at) = (at, batch.next);
     }
     let (end, hole) = tail(log, at)?;
     if end == at {
@@ -271,6 +301,31 @@ pub(super) mod tests {
         bytes.resize(bytes.len() + 3 * CHUNK, 0);
         assert_eq!(end(&bytes), End::Clean);
         assert_eq!(end(&[]), End::Clean);
+    }
+
+    #[test]
+    fn the_numbers_in_tables_are_those_of_batches() {
+        let bytes = log(5);
+        let second = log(1).len() as u64;
+        let scan = |bytes: &[u8], flushed: &[u64]| {
+            let flushed = flushed.iter().copied().collect();
+            let mut progress = Progress { flushed, ..Progress::default() };
+            scan(&mut Window::new(bytes, bytes.len() as u64), &mut progress).expect("reads")
+        };
+        assert_eq!(scan(&bytes, &[0, 1, 3, 5]), End::Clean);
+        // A first batch that was number 3 and says 1, the next being 4.
+        let mut first = Vec::new();
+        for seqno in [1, 4] {
+            put(&mut first, seqno, &[&[3; 40]]);
+        }
+        assert_eq!(scan(&first, &[1, 4]), End::Clean);
+        assert!(matches!(scan(&first, &[2]), End::Corrupt { offset: 0, .. }));
+        let mut later = bytes[..second as usize].to_vec();
+        later.extend_from_slice(&first[first.len() / 2..]);
+        assert!(matches!(scan(&later, &[3]), End::Corrupt { offset: 0, .. }));
+        let mut high = bytes;
+        high[5 + 7] = 1;
+        assert!(matches!(scan(&high, &[]), End::Corrupt { offset: 0, .. }));
     }
 
     #[test]

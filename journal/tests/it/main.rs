@@ -1,6 +1,7 @@
 //! What a user of the journal sees: one binary, one module per subject.
 
 mod append;
+mod bits;
 mod copy;
 mod crash;
 mod faults;
