@@ -36,6 +36,8 @@ mod mend;
 mod observe;
 mod operate;
 mod page;
+#[doc(hidden)]
+pub mod parts;
 pub mod preflight;
 pub mod proof;
 mod reader;

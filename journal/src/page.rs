@@ -70,6 +70,11 @@ pub(crate) fn is_intact(stored: &[u8]) -> bool {
     split.is_some_and(|(plain, seal)| blake3::hash(plain).as_bytes() == seal)
 }
 
+/// The address that a stored page says it has.
+pub(crate) fn stated_address(stored: &[u8]) -> Option<Address> {
+    stored.get(32..LABEL)?.try_into().ok().map(Address)
+}
+
 /// A decoder that keeps its memory from page to page.
 #[derive(Default)]
 pub(crate) struct Decoder {
@@ -96,9 +101,8 @@ impl Decoder {
             return Err(bad("stored under the key of another page"));
         }
         let rows_len = crate::canon::u32_at(stored, 28).unwrap_or_default() as usize;
-        let said = stored.get(32..LABEL).ok_or_else(|| bad("shorter than its label"))?;
-        if said != expected.0 {
-            let got = said.try_into().map(Address).unwrap_or_default();
+        let got = stated_address(stored).ok_or_else(|| bad("shorter than its label"))?;
+        if got != expected {
             return Err(PageError::Address { expected, got });
         }
         self.canonical.clear();

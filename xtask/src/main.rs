@@ -47,6 +47,11 @@ fn test() -> Result<(), String> {
     // They have just run; once is enough for the longest of all tests.
     let rest = ["--", "--skip", "determinism::determinism_"];
     cargo("tests", &[&["test", "--locked", "--workspace", "--no-fail-fast"][..], &rest].concat())?;
+    // Printed, never judged: figures depend on what else the machine does.
+    cargo(
+        "the journal against this machine",
+        &["bench", "--locked", "--quiet", "--bench", "journal", "--", "--self", "--short"],
+    )?;
     step(
         "documentation",
         Command::new(cargo_path())
