@@ -76,6 +76,7 @@ pub fn run(
         format!("cannot listen on {}; --listen names another address", service.listen)
     })?;
     let address = listener.local_addr()?;
+    archive.journal().announce(&address.to_string()).context("cannot write LOCK")?;
     let metrics = Arc::new(Metrics::default());
     let shelf = Arc::new(Shelf::default());
     shelf.place_all(archive.newest()?);

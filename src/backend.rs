@@ -5,6 +5,7 @@
 //! state folded up to that moment, so nothing after it can be seen.
 
 mod answers;
+pub mod operations;
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};

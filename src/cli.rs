@@ -2,15 +2,19 @@
 //! error for talk.
 
 mod artifacts;
+mod backup;
+mod compact;
 mod days;
 mod demo;
 mod epochs;
 pub mod exit;
 mod import;
+mod journal;
 mod open;
 mod output;
 mod redis;
 mod replay;
+mod restore;
 mod serve;
 mod verify;
 
@@ -48,9 +52,30 @@ pub struct Common {
     #[arg(long, global = true, default_value_t = 2, env = "ORRERY_THREADS", value_name = "N",
           value_parser = clap::value_parser!(u16).range(1..=64))]
     pub threads: u16,
+    /// Stop taking input when less than this is free on the disk, such as 2GiB
+    /// or 0. Default: 512 MiB, or a tenth of a small disk.
+    #[arg(long, global = true, env = "ORRERY_DISK_RESERVE", value_name = "SIZE",
+          value_parser = size)]
+    pub disk_reserve: Option<u64>,
     /// Log filter, such as `info` or `orrery=debug`.
     #[arg(long, global = true, default_value = "warn", env = "ORRERY_LOG", value_name = "FILTER")]
     pub log: String,
+}
+
+/// Bytes, KiB, MiB, GiB or TiB.
+fn size(text: &str) -> Result<u64, String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let shift = match unit.trim_start().to_ascii_lowercase().trim_end_matches("ib") {
+        "" | "b" => 0,
+        "k" => 10,
+        "m" => 20,
+        "g" => 30,
+        "t" => 40,
+        _ => return Err("write a number of bytes, or one with KiB, MiB, GiB or TiB".into()),
+    };
+    let bytes = number.parse::<u64>().ok().and_then(|n| n.checked_mul(1 << shift));
+    bytes.ok_or_else(|| "no size".into())
 }
 
 impl Common {
@@ -75,6 +100,10 @@ enum Command {
     Epochs(epochs::Epochs),
     Artifacts(artifacts::Artifacts),
     Redis(redis::Redis),
+    Backup(backup::Backup),
+    Restore(restore::Restore),
+    Compact(compact::Compact),
+    Journal(journal::JournalCommand),
 }
 
 /// Runs the command of this process's arguments.
@@ -97,6 +126,10 @@ pub fn run() -> ExitCode {
         Command::Epochs(command) => epochs::run(&common, &command),
         Command::Artifacts(command) => artifacts::run(&common, &command),
         Command::Redis(command) => redis::run(&common, &command),
+        Command::Backup(command) => backup::run(&common, &command),
+        Command::Restore(command) => restore::run(&common, &command),
+        Command::Compact(command) => compact::run(&common, &command),
+        Command::Journal(command) => journal::run(&common, &command),
     };
     match outcome {
         Ok(exit) => exit.into(),

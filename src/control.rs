@@ -7,8 +7,10 @@
 
 pub mod artifact;
 mod calls;
+pub mod client;
 mod convert;
 pub mod epoch;
+pub mod journal;
 mod page;
 pub mod replay;
 mod status;
@@ -21,6 +23,7 @@ use bytes::Bytes;
 use orrery_journal::units::{RecvTime, Seq, TradingDay};
 use orrery_proto::v1::artifact_service_server::ArtifactServiceServer;
 use orrery_proto::v1::epoch_service_server::EpochServiceServer;
+use orrery_proto::v1::journal_service_server::JournalServiceServer;
 use orrery_proto::v1::replay_service_server::ReplayServiceServer;
 use orrery_replay::artifact::Header;
 use orrery_replay::derived::FamilyName;
@@ -174,7 +177,7 @@ pub enum BackendError {
 
 /// What the services need from the rest of the house. Methods may block; they
 /// are called on threads where that is allowed.
-pub trait Backend: Send + Sync + 'static {
+pub trait Backend: journal::Operations + Send + Sync + 'static {
     /// Epochs of a symbol that had been born at a moment.
     ///
     /// # Errors
@@ -275,6 +278,10 @@ pub async fn services(
     ))
     .max_decoding_message_size(REQUEST_BYTES_MAX)
     .max_encoding_message_size(REPLY_BYTES_MAX);
+    let journals = journal::Journals::new(calls.clone(), shutdown.clone());
+    let journals = JournalServiceServer::new(journals)
+        .max_decoding_message_size(REQUEST_BYTES_MAX)
+        .max_encoding_message_size(REPLY_BYTES_MAX);
     let replays = ReplayServiceServer::new(replay::Replays::new(calls, shutdown.clone()))
         .max_decoding_message_size(REQUEST_BYTES_MAX)
         .max_encoding_message_size(REPLY_BYTES_MAX);
@@ -283,6 +290,7 @@ pub async fn services(
     health.set_serving::<EpochServiceServer<epoch::Epochs>>().await;
     health.set_serving::<ArtifactServiceServer<artifact::Artifacts>>().await;
     health.set_serving::<ReplayServiceServer<replay::Replays>>().await;
+    health.set_serving::<JournalServiceServer<journal::Journals>>().await;
     // Whoever watches health learns of the end before the connection closes.
     let at_end = health.clone();
     tokio::spawn(async move {
@@ -290,6 +298,7 @@ pub async fn services(
         at_end.set_not_serving::<EpochServiceServer<epoch::Epochs>>().await;
         at_end.set_not_serving::<ArtifactServiceServer<artifact::Artifacts>>().await;
         at_end.set_not_serving::<ReplayServiceServer<replay::Replays>>().await;
+        at_end.set_not_serving::<JournalServiceServer<journal::Journals>>().await;
         at_end.set_service_status("", tonic_health::ServingStatus::NotServing).await;
     });
 
@@ -306,6 +315,7 @@ pub async fn services(
         .add_service(reflection().build_v1alpha()?)
         .add_service(epochs)
         .add_service(artifacts)
-        .add_service(replays);
+        .add_service(replays)
+        .add_service(journals);
     Ok((routes.routes(), health))
 }

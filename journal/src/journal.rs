@@ -180,7 +180,7 @@ impl Journal {
                 folder: Default::default(),
                 guard: Default::default(),
                 observed: Default::default(),
-                _lock: lock,
+                lock,
             }),
         }
     }

@@ -18,7 +18,19 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// ends, so there is never a stale one.
 #[derive(Debug)]
 pub(crate) struct DirectoryLock {
-    _file: File,
+    file: File,
+}
+
+/// Begins the line of `LOCK` that says where its holder listens.
+const LISTENING: &str = "listening ";
+
+/// Where the process that holds a data directory listens, if it said so. What a
+/// process that has ended left behind is not looked at: ask only when the
+/// directory is in use.
+#[must_use]
+pub fn listening(dir: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(dir.join("LOCK")).ok()?;
+    text.lines().find_map(|line| line.strip_prefix(LISTENING)).map(str::to_owned)
 }
 
 impl DirectoryLock {
@@ -55,7 +67,13 @@ impl DirectoryLock {
         let program = Path::new(&program).file_name().unwrap_or_default().to_string_lossy();
         file.set_len(0).map_err(io)?;
         writeln!(file, "pid {} ({program})", std::process::id()).map_err(io)?;
-        Ok(DirectoryLock { _file: file })
+        Ok(DirectoryLock { file })
+    }
+
+    /// Says where the holder listens, for commands that find the directory in
+    /// use.
+    pub(crate) fn announce(&self, address: &str) -> std::io::Result<()> {
+        writeln!(&self.file, "{LISTENING}{address}")
     }
 }
 
@@ -63,7 +81,7 @@ impl DirectoryLock {
 fn holder(file: &mut File) -> String {
     let mut text = String::new();
     let read = file.rewind().and_then(|()| file.read_to_string(&mut text));
-    let who = match (read, text.trim()) {
+    let who = match (read, text.lines().next().unwrap_or_default()) {
         (Ok(_), who) if !who.is_empty() => who,
         _ => "another process",
     };

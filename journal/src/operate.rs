@@ -6,12 +6,30 @@ use std::sync::Arc;
 use crate::Journal;
 use crate::guard::{GuardState, Probe};
 use crate::observe::Observer;
+use crate::store::StoreError;
 
 impl Journal {
     /// The data directory; `None` for a journal in memory.
     #[must_use]
     pub fn folder(&self) -> Option<&Path> {
         self.shared.folder.get().map(AsRef::as_ref)
+    }
+
+    /// Writes into `LOCK` where this process listens ([`crate::listening`]).
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn announce(&self, address: &str) -> std::io::Result<()> {
+        self.shared.lock.as_ref().map_or(Ok(()), |lock| lock.announce(address))
+    }
+
+    /// Writes the engine's tables anew, without what was replaced or deleted.
+    /// Readers and the writer go on.
+    ///
+    /// # Errors
+    /// When the engine cannot write.
+    pub fn compact(&self) -> Result<(), StoreError> {
+        self.shared.store.compact()
     }
 
     /// Keeps this much of the disk free by refusing input; `None` takes what

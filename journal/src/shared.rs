@@ -59,7 +59,7 @@ pub(crate) struct Shared {
     pub(crate) folder: OnceLock<PathBuf>,
     pub(crate) guard: Guard,
     pub(crate) observed: Observed,
-    pub(crate) _lock: Option<DirectoryLock>,
+    pub(crate) lock: Option<DirectoryLock>,
 }
 
 /// What the next writer needs.

@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
+pub use crate::stat::Part;
+
 /// One table of ordered keys.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub struct Table {
@@ -130,6 +132,20 @@ pub trait Store: Send + Sync {
     /// into tables.
     fn unflushed(&self) -> u64 {
         0
+    }
+
+    /// What takes how much on disk, `log` and tables; empty in memory.
+    fn footprint(&self) -> Vec<Part> {
+        Vec::new()
+    }
+
+    /// Writes tables anew, without what was replaced or deleted; blocks until
+    /// that is done.
+    ///
+    /// # Errors
+    /// When the engine cannot write.
+    fn compact(&self) -> Result<(), StoreError> {
+        Ok(())
     }
 }
 

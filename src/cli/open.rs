@@ -1,16 +1,19 @@
 //! Opening a data directory, the same way for every command.
 
 use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use clap::Args;
 use orrery_journal::units::{RecvTime, Seq, TradingDay};
-use orrery_journal::{Calendar, DaySummary, Journal, OpenOptions, SyncMode};
+use orrery_journal::{Calendar, DaySummary, Journal, OpenError, OpenOptions, SyncMode, listening};
 use orrery_replay::catch_up::CaughtUp;
 use orrery_replay::derived::Derived;
 
 use super::{Common, output};
 use crate::backend::Archive;
+use crate::control::client::Client;
 use crate::models::parameters::Parameters;
 use crate::world::MarketWorld;
 
@@ -65,7 +68,57 @@ fn open_journal(
     calendar: Option<Calendar>,
     sync: SyncMode,
 ) -> anyhow::Result<Journal> {
-    Ok(Journal::open(common.data_dir(), &OpenOptions { calendar, sync })?)
+    if unfinished(common.data_dir()).exists() {
+        bail!(
+            "{} is being restored, or a restore broke off: run `orrery restore` again",
+            common.data_dir().display()
+        );
+    }
+    let journal = Journal::open(common.data_dir(), &OpenOptions { calendar, sync })?;
+    journal.keep_free(common.disk_reserve);
+    Ok(journal)
+}
+
+/// The file that is there while a data directory is being restored.
+#[must_use]
+pub fn unfinished(data: &Path) -> PathBuf {
+    data.join("RESTORING")
+}
+
+/// Which server to ask.
+#[derive(Clone, Debug, Args)]
+pub struct Server {
+    /// Ask the server at this address instead of opening the data directory.
+    /// Without it the server that holds the directory is asked, if one does.
+    #[arg(long, value_name = "ADDRESS")]
+    grpc: Option<String>,
+}
+
+/// A journal within reach.
+pub enum Reach {
+    /// Opened by this process.
+    Here(Journal),
+    /// In the hands of a server.
+    Server(Box<Client>),
+}
+
+/// Opens the journal, or finds the server that holds it.
+///
+/// # Errors
+/// When there is no journal, or another process holds it that is no server.
+pub fn reach(common: &Common, server: &Server) -> anyhow::Result<Reach> {
+    if let Some(address) = &server.grpc {
+        return Ok(Reach::Server(Box::new(Client::connect(address)?)));
+    }
+    let refused = match journal(common) {
+        Ok(journal) => return Ok(Reach::Here(journal)),
+        Err(refused) => refused,
+    };
+    let held = matches!(refused.downcast_ref(), Some(OpenError::Locked { .. }));
+    match listening(common.data_dir()).filter(|_| held) {
+        Some(address) => Ok(Reach::Server(Box::new(Client::connect(&address)?))),
+        None => Err(refused),
+    }
 }
 
 fn with(common: &Common, journal: Journal) -> anyhow::Result<Data> {

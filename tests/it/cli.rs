@@ -17,6 +17,10 @@ const COMMANDS: &[&[&str]] = &[
     &["artifacts", "show"],
     &["artifacts", "diff"],
     &["redis", "keys"],
+    &["backup"],
+    &["restore"],
+    &["compact"],
+    &["journal", "stat"],
 ];
 
 #[test]

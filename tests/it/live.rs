@@ -40,7 +40,7 @@ impl Live {
     }
 
     /// Asks until the answer is there and holds `what`.
-    fn wait_for(&self, path: &str, what: &str) {
+    pub fn wait_for(&self, path: &str, what: &str) {
         let start = Instant::now();
         loop {
             let (status, body) = self.get(path);

@@ -14,6 +14,7 @@ mod grpc;
 mod http;
 mod import;
 mod live;
+mod ops;
 mod redis;
 mod served;
 mod sse;

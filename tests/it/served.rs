@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use orrery::control::journal::Operations;
 use orrery::control::{
     self, AsOf, Backend, BackendError, Epochs, Plane, ReplayDifference, ReplayOrder,
     ReplayProgress, ReplaySummary, Which,
@@ -19,6 +21,7 @@ use orrery::projector::documents::Documents;
 use orrery::shelf::Shelf;
 use orrery_journal::event::OptionRight;
 use orrery_journal::units::{Address, InstrumentId, Price, RecvTime, Seq, TradingDay};
+use orrery_journal::{Copied, CopyProgress, Stat};
 use orrery_replay::artifact::{Artifact, Header};
 use orrery_replay::fold::EpochId;
 use serde_json::{Value, json};
@@ -289,6 +292,24 @@ pub fn topology() -> Topology {
         expiries: vec![today, TradingDay(today.0 + 1)],
         widths: vec![Price(20 * Price::SCALE), Price(100 * Price::SCALE)],
         slots,
+    }
+}
+
+impl Operations for Fake {
+    fn stat(&self) -> Result<Stat, BackendError> {
+        Err(BackendError::Unavailable("no journal here".into()))
+    }
+
+    fn backup(
+        &self,
+        _: &std::path::Path,
+        _: &mut dyn FnMut(CopyProgress) -> ControlFlow<()>,
+    ) -> Result<Copied, BackendError> {
+        Err(BackendError::Unavailable("no journal here".into()))
+    }
+
+    fn compact(&self) -> Result<(u64, u64), BackendError> {
+        Err(BackendError::Unavailable("no journal here".into()))
     }
 }
 

@@ -14,6 +14,7 @@
 //!   `keyspaces/`, and a power cut could take every table with it.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -23,7 +24,7 @@ use fjall::config::{
 use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use super::{
-    Batch, Change, Durability, Pair, Store, StoreError, Table, create_folder, sync_folder,
+    Batch, Change, Durability, Pair, Part, Store, StoreError, Table, create_folder, sync_folder,
 };
 use crate::OpenError;
 use crate::failpoint::{hit, memtable_bytes};
@@ -42,6 +43,7 @@ pub struct FjallStore {
     // Declared before the database, so that handles close first.
     tables: Vec<(Table, Keyspace)>,
     database: Database,
+    folder: PathBuf,
 }
 
 fn engine(doing: &'static str) -> impl Fn(fjall::Error) -> StoreError {
@@ -52,6 +54,12 @@ fn engine(doing: &'static str) -> impl Fn(fjall::Error) -> StoreError {
         }
         e => StoreError::Engine { doing, source: Box::new(e) },
     }
+}
+
+/// The engine's logs in a folder.
+fn logs(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|e| e.path()).filter(|p| p.extension().is_some_and(|e| e == "jnl")).collect()
 }
 
 impl FjallStore {
@@ -91,7 +99,7 @@ impl FjallStore {
         sync_folder(if parent.as_os_str().is_empty() { Path::new(".") } else { &parent })
             .map_err(io)?;
         hit("store.folders");
-        Ok(FjallStore { tables: opened, database })
+        Ok(FjallStore { tables: opened, database, folder: folder.to_owned() })
     }
 
     fn keyspace(&self, table: Table) -> Result<&Keyspace, StoreError> {
@@ -183,6 +191,29 @@ impl Store for FjallStore {
 
     fn unflushed(&self) -> u64 {
         self.database.write_buffer_size()
+    }
+
+    fn footprint(&self) -> Vec<Part> {
+        let log = logs(&self.folder).into_iter().filter_map(|path| path.metadata().ok());
+        let log =
+            Part { name: "log".into(), bytes: log.map(|m| m.blocks() * 512).sum(), entries: 0 };
+        let tables = self.tables.iter().map(|(table, keyspace)| Part {
+            name: table.name.into(),
+            bytes: keyspace.disk_space(),
+            entries: keyspace.approximate_len() as u64,
+        });
+        std::iter::once(log).chain(tables).collect()
+    }
+
+    /// Memory first, so that the log goes, then each table into new files.
+    fn compact(&self) -> Result<(), StoreError> {
+        for (_, keyspace) in &self.tables {
+            keyspace.rotate_memtable_and_wait().map_err(engine("writing tables"))?;
+        }
+        for (_, keyspace) in &self.tables {
+            keyspace.major_compact().map_err(engine("compacting"))?;
+        }
+        Ok(())
     }
 }
 
