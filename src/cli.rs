@@ -16,6 +16,7 @@ mod redis;
 mod replay;
 mod restore;
 mod serve;
+mod sync;
 mod verify;
 
 use std::path::{Path, PathBuf};

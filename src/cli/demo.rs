@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use orrery_journal::SyncMode;
 use orrery_journal::event::{Draft, DraftBody, InstrumentRef};
 use orrery_journal::units::{NANOS_PER_SECOND, SourceId};
 use orrery_replay::compare::Span;
@@ -15,7 +14,7 @@ use serde_json::Value;
 
 use super::exit::Exit;
 use super::serve::Listener;
-use super::{Common, epochs, open, output, replay};
+use super::{Common, epochs, open, output, replay, sync};
 use crate::app::{self, Feed, Pace, Service};
 use crate::backend::Archive;
 use crate::clock::{self, Stopwatch};
@@ -45,6 +44,8 @@ pub struct Demo {
     #[arg(long, default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     batch: u32,
     #[command(flatten)]
+    sync: sync::Sync,
+    #[command(flatten)]
     listener: Listener,
 }
 
@@ -58,7 +59,7 @@ pub fn run(common: &Common, command: &Demo) -> anyhow::Result<Exit> {
     // Another session needs another journal, so the folder names it.
     let folder = format!("demo-{}-{}m", command.seed, command.minutes);
     common.data.get_or_insert_with(|| PathBuf::from(Common::DATA).join(folder));
-    let data = open::or_create(&common, None, SyncMode::Group)?;
+    let data = open::or_create(&common, None, command.sync.mode())?;
 
     let mut simulation = Simulation::new(session(command));
     let descriptor = simulation.descriptor();

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use anyhow::bail;
 use clap::{Args, ValueEnum};
+use orrery_journal::Calendar;
 use orrery_journal::units::Seq;
-use orrery_journal::{Calendar, SyncMode};
 use serde::Serialize;
 
 use super::exit::Exit;
-use super::{Common, epochs, open, output};
+use super::{Common, epochs, open, output, sync};
 use crate::clock::{self, Stopwatch};
 use crate::feeds::Format;
 use crate::import::{ImportOptions, ImportReport, Input, Outcome, import};
@@ -37,6 +37,8 @@ pub struct Import {
     /// Drafts in one append. Changes no byte of the result.
     #[arg(long, default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     batch: u32,
+    #[command(flatten)]
+    sync: sync::Sync,
     /// Print `acknowledged SEQ` whenever more of the journal is durable.
     #[arg(long)]
     acks: bool,
@@ -94,7 +96,7 @@ pub fn run(common: &Common, command: &Import) -> anyhow::Result<Exit> {
         CalendarName::NewYork => Calendar::NewYork,
         CalendarName::Utc => Calendar::Utc,
     });
-    let data = open::or_create(common, calendar, SyncMode::Group)?;
+    let data = open::or_create(common, calendar, command.sync.mode())?;
     let watch = Stopwatch::start();
     let report = append(command, &data, &inputs)?;
     let nothing = report.added + report.skipped == 0;

@@ -4,10 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
-use orrery_journal::SyncMode;
 
 use super::exit::Exit;
-use super::{Common, open, output};
+use super::{Common, open, output, sync};
 use crate::app::{self, Feed, Pace, Service};
 use crate::clock;
 use crate::feeds::simulate::{Simulation, SimulationOptions};
@@ -27,6 +26,8 @@ pub struct Serve {
     /// Seed of the simulated session.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    #[command(flatten)]
+    sync: sync::Sync,
     #[command(flatten)]
     listener: Listener,
 }
@@ -77,7 +78,7 @@ impl Listener {
 pub fn run(common: &Common, command: &Serve) -> anyhow::Result<Exit> {
     let redis = command.listener.buses()?;
     let data = match command.feed {
-        Some(_) => open::or_create(common, None, SyncMode::Group)?,
+        Some(_) => open::or_create(common, None, command.sync.mode())?,
         None => open::existing(common)?,
     };
     let feed = command.feed.map(|FeedName::Simulate| {

@@ -58,6 +58,22 @@ fn the_registry_prints_every_key_once() {
 }
 
 #[test]
+fn when_input_is_synced_changes_no_byte_of_the_journal() {
+    let journal = |sync: &str| {
+        let orrery = Orrery::new();
+        let demo = ["demo", "--exit", "--minutes", "1", "--batch", "64", "--sync", sync];
+        orrery.run(&demo).expect(0);
+        orrery.run(&["verify"]).expect(0);
+        let refused = orrery.run(&["import", "--sync", "never", "nothing"]).expect(2);
+        assert!(refused.stderr.contains("every, group, os"), "{}", refused.stderr);
+        orrery.run(&["days", "--json"]).expect(0).json()
+    };
+    let every = journal("every");
+    assert!(every[0]["events"].as_u64().is_some_and(|n| n > 1_000), "{every:#}");
+    assert_eq!(journal("os"), every);
+}
+
+#[test]
 fn a_demo_can_be_asked_about_any_moment() {
     let orrery = Orrery::new();
     let story = orrery.run(&["demo", "--exit", "--minutes", "1", "--json"]).expect(0).json();
