@@ -8,10 +8,13 @@ mod days;
 mod demo;
 mod epochs;
 pub mod exit;
+mod explain;
 mod import;
 mod journal;
+mod levels;
 mod open;
 mod output;
+mod parameters;
 mod redis;
 mod replay;
 mod restore;
@@ -58,6 +61,10 @@ pub struct Common {
     #[arg(long, global = true, env = "ORRERY_DISK_RESERVE", value_name = "SIZE",
           value_parser = size)]
     pub disk_reserve: Option<u64>,
+    /// Definitions and parameters of the models, a JSON file with those that
+    /// differ from the defaults; `orrery parameters` prints all of them.
+    #[arg(long, global = true, env = "ORRERY_PARAMETERS", value_name = "FILE")]
+    pub parameters: Option<PathBuf>,
     /// Log filter, such as `info` or `orrery=debug`.
     #[arg(long, global = true, default_value = "warn", env = "ORRERY_LOG", value_name = "FILTER")]
     pub log: String,
@@ -100,6 +107,9 @@ enum Command {
     Days(days::Days),
     Epochs(epochs::Epochs),
     Artifacts(artifacts::Artifacts),
+    Levels(levels::Levels),
+    Parameters(parameters::Parameters),
+    Explain(explain::Explain),
     Redis(redis::Redis),
     Backup(backup::Backup),
     Restore(restore::Restore),
@@ -126,6 +136,9 @@ pub fn run() -> ExitCode {
         Command::Days(command) => days::run(&common, &command),
         Command::Epochs(command) => epochs::run(&common, &command),
         Command::Artifacts(command) => artifacts::run(&common, &command),
+        Command::Levels(command) => levels::run(&common, &command),
+        Command::Parameters(command) => parameters::run(&common, &command),
+        Command::Explain(command) => explain::run(&common, &command),
         Command::Redis(command) => redis::run(&common, &command),
         Command::Backup(command) => backup::run(&common, &command),
         Command::Restore(command) => restore::run(&common, &command),

@@ -21,10 +21,8 @@ use crate::market::book::{Market, Slot};
 /// Fresh models of a new epoch, in the order in which their bodies come out.
 #[must_use]
 pub fn epoch_models(_symbol: &str, parameters: &Parameters) -> Vec<Box<dyn Model>> {
-    vec![
-        Box::new(gex::Gex::new(parameters.gex)),
-        Box::new(heatmap::Heatmap::new(parameters.heatmap)),
-    ]
+    let gex = gex::Gex::all(&parameters.gex).map(|model| Box::new(model) as Box<dyn Model>);
+    gex.chain([Box::new(heatmap::Heatmap::new(parameters.heatmap)) as Box<dyn Model>]).collect()
 }
 
 /// Fresh models of a new partition, in the order in which their bodies come

@@ -32,7 +32,7 @@ use self::here::Here;
 use self::instruments::{Instruments, Role};
 use self::living::{Living, Timed, tell, timed};
 pub use self::plane::{PlaneContract, PlaneFilter};
-use crate::market::book::{Book, Spot, SpotSource};
+use crate::market::book::{Book, Market, Spot, SpotSource};
 use crate::market::calendar::{self, Venue};
 use crate::market::epoch::{Active, EpochRecord, History, Moment, Warming};
 use crate::market::live_book::{Taken, Tick};
@@ -153,6 +153,12 @@ impl Partition {
     #[must_use]
     pub fn spot(&self) -> Option<Spot> {
         self.here.spot
+    }
+
+    /// What models of the active epoch see: its book, the spot, the moment.
+    #[must_use]
+    pub fn market(&self) -> Market<'_> {
+        self.here.market(self.active_book())
     }
 
     /// What was left out, and why.

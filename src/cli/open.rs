@@ -11,7 +11,7 @@ use orrery_journal::{Calendar, DaySummary, Journal, OpenError, OpenOptions, Sync
 use orrery_replay::catch_up::CaughtUp;
 use orrery_replay::derived::Derived;
 
-use super::{Common, output};
+use super::{Common, output, parameters};
 use crate::backend::Archive;
 use crate::control::client::Client;
 use crate::models::parameters::Parameters;
@@ -123,7 +123,7 @@ pub fn reach(common: &Common, server: &Server) -> anyhow::Result<Reach> {
 
 fn with(common: &Common, journal: Journal) -> anyhow::Result<Data> {
     let derived = Derived::open(common.data_dir())?;
-    let parameters = Parameters { calendar: journal.calendar(), ..Parameters::default() };
+    let parameters = Parameters { calendar: journal.calendar(), ..parameters::read(common)? };
     let world = Arc::new(MarketWorld::new(parameters)?);
     Ok(Data { journal, derived, world })
 }

@@ -159,6 +159,18 @@ impl Parameters {
         if !self.topology.widths.values().flatten().all(|w| positive(*w)) {
             return refuse("topology.widths", "must be above 0");
         }
+        let pricing = &self.gex.pricing;
+        if !positive(pricing.iv_cap) || pricing.t_floor_s <= 0 {
+            return refuse("gex.pricing", "iv_cap and t_floor_s must be above 0");
+        }
+        if !pricing.rate.is_finite() || !pricing.carry.is_finite() {
+            return refuse("gex.pricing", "rate and carry must be numbers");
+        }
+        let mut families: Vec<_> = self.gex.beside.iter().map(|p| p.get().family).collect();
+        families.sort_unstable();
+        if families.windows(2).any(|pair| pair[0] == pair[1]) {
+            return refuse("gex.beside", "names a profile twice");
+        }
         let (flip, gravity) = (&self.gex.flip, &self.gravity);
         if !positive(flip.step) || !positive(flip.span) || flip.span / flip.step > 100_000.0 {
             return refuse("gex.flip", "step and span must be above 0, at most 100,000 steps");

@@ -21,6 +21,9 @@ const COMMANDS: &[&[&str]] = &[
     &["restore"],
     &["compact"],
     &["journal", "stat"],
+    &["levels"],
+    &["explain"],
+    &["parameters"],
 ];
 
 #[test]
@@ -126,4 +129,31 @@ fn a_demo_can_be_asked_about_any_moment() {
         let ended = orrery.run(args).expect(2);
         assert!(ended.stderr.contains(why), "{args:?}: {}", ended.stderr);
     }
+}
+
+#[test]
+fn parameters_come_from_a_file_and_profiles_stand_side_by_side() {
+    let orrery = Orrery::new();
+    let defaults = orrery.run(&["parameters", "--json"]).expect(0).json();
+    assert_eq!(defaults["gex"]["profile"], "gex/naive-oi@1");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("mine.json");
+    let path = file.to_str().expect("a path");
+    std::fs::write(&file, r#"{"gex":{"beside":["gex/best@1"]}}"#).expect("written");
+    let refused = orrery.run(&["parameters", "--parameters", path]).expect(2).stderr;
+    assert!(refused.contains("gex/inverse-oi@1"), "known names are listed: {refused}");
+    std::fs::write(&file, r#"{"gex":{"beside":["gex/inverse-oi@1"]}}"#).expect("written");
+    let demo = ["demo", "--exit", "--minutes", "1", "--json", "--parameters", path];
+    orrery.run(&demo).expect(0);
+    let asked = |args: &[&str]| orrery.run(&[args, &["--parameters", path]].concat()).expect(0);
+    let families = asked(&["artifacts", "list", "--json"]).json().to_string();
+    assert!(families.contains("gex_inverse_oi"), "{families}");
+    let told =
+        asked(&["levels", "SPX", "--profile", "naive-oi", "--profile", "inverse-oi", "--json"])
+            .json();
+    let net = |i: usize| told[i]["body"]["levels"]["net"].as_f64().expect("a net");
+    assert_eq!(net(0), -net(1));
+    let wall = asked(&["explain", "call_wall", "SPX", "--json"]).json();
+    assert_eq!(wall["level"], told[0]["body"]["levels"]["call_wall"]);
+    assert!(wall["contracts"].as_array().is_some_and(|c| !c.is_empty()), "{wall:#}");
 }

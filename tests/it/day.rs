@@ -2,22 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read;
-use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::{Orrery, shared};
-
-fn unpacked(path: &Path) -> String {
-    let file = fs::File::open(path).expect("the capture");
-    let mut text = String::new();
-    ruzstd::decoding::StreamingDecoder::new(file)
-        .expect("zstd")
-        .read_to_string(&mut text)
-        .expect("text");
-    text
-}
+use crate::support::{Orrery, shared, unpacked};
 
 #[test]
 fn spx_levels_equal_the_published_ones_24_of_24() {

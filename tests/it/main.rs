@@ -15,6 +15,7 @@ mod http;
 mod import;
 mod live;
 mod ops;
+mod oracle;
 mod redis;
 mod served;
 mod sse;

@@ -2,6 +2,7 @@
 
 pub mod redis;
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -19,6 +20,17 @@ pub fn shared(name: &str) -> Option<PathBuf> {
     }
     println!("skipped: captured data {name} is not beside this checkout");
     None
+}
+
+/// The text of a captured file.
+pub fn unpacked(path: &Path) -> String {
+    let file = std::fs::File::open(path).expect("the capture");
+    let mut text = String::new();
+    ruzstd::decoding::StreamingDecoder::new(file)
+        .expect("zstd")
+        .read_to_string(&mut text)
+        .expect("text");
+    text
 }
 
 /// A data directory of its own and the binary that works on it.

@@ -7,16 +7,15 @@
 // The task runner reads the environment on purpose; no fold lives here.
 #![allow(clippy::disallowed_methods)]
 
-use std::process::{Command, ExitCode, Stdio};
+mod setup;
 
-/// Programs that the tests start, and the Debian package of each.
-const PROGRAMS: &[(&str, &str)] = &[("redis-server", "redis-server"), ("gcc", "gcc")];
+use std::process::{Command, ExitCode, Stdio};
 
 fn main() -> ExitCode {
     let task = std::env::args().nth(1);
     let outcome = match task.as_deref() {
         Some("test") => test(),
-        Some("setup") => setup(),
+        Some("setup") => setup::run(),
         _ => Err("usage: cargo xtask test | setup\n  test   install what is missing, then fmt, clippy, all tests, docs\n  setup  only install what is missing".to_owned()),
     };
     match outcome {
@@ -29,7 +28,7 @@ fn main() -> ExitCode {
 }
 
 fn test() -> Result<(), String> {
-    setup()?;
+    setup::run()?;
     cargo("formatting", &["fmt", "--all", "--check"])?;
     cargo(
         "lints",
@@ -58,38 +57,6 @@ fn test() -> Result<(), String> {
             .args(["doc", "--locked", "--workspace", "--no-deps", "--quiet"])
             .env("RUSTDOCFLAGS", "-D warnings"),
     )
-}
-
-fn setup() -> Result<(), String> {
-    let missing: Vec<&str> =
-        PROGRAMS.iter().filter(|(program, _)| !installed(program)).map(|(_, p)| *p).collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let by_hand = format!("install these Debian packages and run again: {}", missing.join(" "));
-    if !is_root() || !installed("apt-get") {
-        return Err(by_hand);
-    }
-    let apt = |args: &[&str]| {
-        let mut command = Command::new("apt-get");
-        command.args(args).env("DEBIAN_FRONTEND", "noninteractive");
-        command
-    };
-    step("package lists", &mut apt(&["update", "-qq"]))?;
-    let mut args = vec!["install", "-y", "-qq", "--no-install-recommends"];
-    args.extend(&missing);
-    // Debian starts a freshly installed server; the tests start their own on
-    // free ports and leave that one alone.
-    step("packages", &mut apt(&args)).map_err(|why| format!("{why}\n{by_hand}"))
-}
-
-fn installed(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
-}
-
-fn is_root() -> bool {
-    Command::new("id").arg("-u").output().is_ok_and(|out| out.stdout.trim_ascii() == b"0")
 }
 
 fn cargo_path() -> String {

@@ -1,16 +1,19 @@
-//! Gamma exposure by expiry and strike, calls and puts apart.
+//! Exposures by expiry and strike, calls and puts apart.
 //!
-//! A contract's exposure is gamma x open interest x multiplier, in units of the
-//! underlying per point of its price, unsigned. Sums run in the order of the
-//! topology, so they are the same on every machine. A contract that cannot be
-//! counted is left out and counted under its reason; it is never a zero.
+//! A contract adds greek x contracts x multiplier to its side of its cell,
+//! unsigned by position; sign and unit come when a body is made. Sums run in the
+//! order of the topology, so they are the same on every machine. Roots that
+//! share expiry and strike are summed into one cell.
 
 use orrery_journal::event::OptionRight;
-use orrery_journal::units::{Price, RecvTime, TradingDay};
+use orrery_journal::units::{Price, TradingDay};
 use orrery_replay::fold::EpochId;
 use serde::Serialize;
 
-use crate::market::book::{Book, Contract, ContractState, Topology};
+use super::held::{Held, Verdict, View};
+use super::profile::{Definitions, Unit};
+use crate::market::book::{Book, Contract, Topology};
+use crate::market::calendar::dte;
 use crate::models::price_key;
 
 /// Contracts that are not part of the sums, by reason. Each contract is under
@@ -19,72 +22,37 @@ use crate::models::price_key;
 pub struct Excluded {
     /// Settled before the moment of the body.
     pub expired: u64,
-    /// The vendor does not say its open interest.
-    pub missing_open_interest: u64,
+    /// Expires later than the profile looks.
+    pub beyond_days: u64,
+    /// The vendor does not say how many there are.
+    pub missing_position: u64,
     /// Nobody holds it: it adds nothing whatever its gamma.
-    pub zero_open_interest: u64,
-    /// The vendor does not say its gamma.
+    pub zero_position: u64,
+    /// No gamma from the profile's source.
     pub missing_gamma: u64,
     /// The vendor's gamma is below zero, which a held option's cannot be.
     pub negative_gamma: u64,
 }
 
-/// What a contract says about its exposure.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Verdict {
-    /// Gamma x open interest x multiplier.
-    Counted(f64),
-    /// Left out, and why.
-    Expired,
-    #[allow(missing_docs)]
-    MissingOpenInterest,
-    #[allow(missing_docs)]
-    ZeroOpenInterest,
-    #[allow(missing_docs)]
-    MissingGamma,
-    #[allow(missing_docs)]
-    NegativeGamma,
-}
-
-/// The exposure of one contract as of a moment.
-#[must_use]
-pub fn verdict(contract: &Contract, state: &ContractState, as_of: RecvTime) -> Verdict {
-    if contract.settles_at < as_of {
-        return Verdict::Expired;
-    }
-    let Some(open_interest) = state.open_interest.filter(|oi| oi.is_finite() && *oi >= 0.0) else {
-        return Verdict::MissingOpenInterest;
-    };
-    if open_interest == 0.0 {
-        return Verdict::ZeroOpenInterest;
-    }
-    match state.gamma.filter(|gamma| gamma.is_finite()) {
-        None => Verdict::MissingGamma,
-        Some(gamma) if gamma < 0.0 => Verdict::NegativeGamma,
-        Some(gamma) => Verdict::Counted(gamma * open_interest * contract.multiplier),
-    }
-}
-
-/// Unsigned exposures of a strike; `None` where no contract was counted.
+/// One greek's sums of a cell; `None` where no contract was counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Cell {
-    /// Sum over calls.
+pub struct Sides {
+    /// Over calls.
     pub call: Option<f64>,
-    /// Sum over puts.
+    /// Over puts.
     pub put: Option<f64>,
 }
 
-impl Cell {
-    fn add(&mut self, right: OptionRight, exposure: f64) {
+impl Sides {
+    fn add(&mut self, right: OptionRight, value: f64) {
         let side = match right {
             OptionRight::Call => &mut self.call,
             OptionRight::Put => &mut self.put,
         };
-        *side = Some(side.unwrap_or(0.0) + exposure);
+        *side = Some(side.unwrap_or(0.0) + value);
     }
 
-    /// Adds what another cell has.
-    pub fn add_cell(&mut self, other: &Cell) {
+    fn add_sides(&mut self, other: &Sides) {
         if let Some(call) = other.call {
             self.add(OptionRight::Call, call);
         }
@@ -93,15 +61,112 @@ impl Cell {
         }
     }
 
+    /// Signed and scaled: what stands in bodies.
+    #[must_use]
+    pub fn signed(&self, definitions: &Definitions, scale: f64) -> Signed {
+        let sign = |right| definitions.sign.of(right);
+        // 0 + x, so that a side of zero is 0.0 and not -0.0.
+        let call = self.call.map(|c| 0.0 + sign(OptionRight::Call) * c * scale);
+        let put = self.put.map(|p| 0.0 + sign(OptionRight::Put) * p * scale);
+        let net = match (call, put) {
+            (None, None) => None,
+            (call, put) => Some(call.unwrap_or(0.0) + put.unwrap_or(0.0)),
+        };
+        Signed { call, put, net }
+    }
+}
+
+/// An exposure of the dealers, by side.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Signed {
+    /// Of calls; `None` where none was counted.
+    pub call: Option<f64>,
+    /// Of puts; `None` where none was counted.
+    pub put: Option<f64>,
+    /// Both together.
+    pub net: Option<f64>,
+}
+
+/// All sums of an expiry and strike.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Cell {
+    /// Gamma.
+    pub gamma: Sides,
+    /// Delta.
+    pub delta: Sides,
+    /// Vanna.
+    pub vanna: Sides,
+    /// Charm, per year.
+    pub charm: Sides,
+    /// Contracts held.
+    pub contracts: Sides,
+}
+
+impl Cell {
+    fn add(&mut self, right: OptionRight, held: &Held) {
+        self.gamma.add(right, held.times(held.gamma));
+        for (sides, greek) in [
+            (&mut self.delta, held.delta),
+            (&mut self.vanna, held.vanna),
+            (&mut self.charm, held.charm),
+        ] {
+            if let Some(greek) = greek {
+                sides.add(right, held.times(greek));
+            }
+        }
+        self.contracts.add(right, held.contracts);
+    }
+
+    /// Adds what another cell has.
+    pub fn add_cell(&mut self, other: &Cell) {
+        self.gamma.add_sides(&other.gamma);
+        self.delta.add_sides(&other.delta);
+        self.vanna.add_sides(&other.vanna);
+        self.charm.add_sides(&other.charm);
+        self.contracts.add_sides(&other.contracts);
+    }
+
+    /// The sum of cells, in their order.
+    pub fn total<'a>(cells: impl Iterator<Item = &'a Cell>) -> Cell {
+        cells.fold(Cell::default(), |mut sum, cell| {
+            sum.add_cell(cell);
+            sum
+        })
+    }
+
     /// Whether no contract was counted in it.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.call.is_none() && self.put.is_none()
+        self.gamma == Sides::default()
+    }
+}
+
+/// From sums to published units, at a spot.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scales {
+    /// To gamma exposure, by the profile's unit.
+    pub gex: f64,
+    /// To currency of delta-notional.
+    pub dex: f64,
+    /// To currency of delta-notional per point of volatility.
+    pub vex: f64,
+    /// To currency of delta-notional per calendar day.
+    pub chex: f64,
+}
+
+impl Scales {
+    /// The scales of a unit at a spot (FORMULAS 2).
+    #[must_use]
+    pub fn new(unit: Unit, spot: f64) -> Scales {
+        let gex = match unit {
+            Unit::PerPercent => spot * spot * 0.01,
+            Unit::PerPoint => spot,
+        };
+        Scales { gex, dex: spot, vex: spot * 0.01, chex: spot / 365.0 }
     }
 }
 
 /// Where a topology's contracts are summed: fixed for the life of an epoch.
-/// Roots that share expiry and strike are summed into one cell.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layout {
     topology: EpochId,
@@ -164,16 +229,23 @@ pub struct Exposures {
     pub counted: u64,
     /// Of these, the ones whose gamma is exactly zero.
     pub zero_gamma: u64,
+    /// Of these, the ones whose greeks are ours.
+    pub ours: u64,
+    /// Of these, the ones with a delta.
+    pub with_delta: u64,
+    /// Of these, the ones with vanna and charm.
+    pub with_volatility: u64,
     /// Contracts not in the sums.
     pub excluded: Excluded,
 }
 
 impl Exposures {
-    /// Share of the contracts that should count (alive, and held or of unknown
-    /// open interest) which do; `None` when there is no such contract.
+    /// Share of the contracts that should count (alive, within the profile's
+    /// days, and held or of unknown number) which do; `None` when there is no
+    /// such contract.
     #[must_use]
     pub fn coverage(&self) -> Option<f64> {
-        let without = self.excluded.missing_open_interest
+        let without = self.excluded.missing_position
             + self.excluded.missing_gamma
             + self.excluded.negative_gamma;
         let all = self.counted + without;
@@ -181,9 +253,10 @@ impl Exposures {
     }
 }
 
-/// Sums a book as of a moment, in the layout of its topology.
+/// Sums a book as one looks at it, in the layout of its topology. `day` is the
+/// trading day from which days to expiry count.
 #[must_use]
-pub fn exposures(book: &Book, layout: &Layout, as_of: RecvTime) -> Exposures {
+pub fn exposures(book: &Book, layout: &Layout, view: &View<'_>, day: TradingDay) -> Exposures {
     let mut sums = Exposures {
         cells: vec![Cell::default(); layout.cells.len()],
         strikes: vec![Cell::default(); layout.strikes.len()],
@@ -191,19 +264,24 @@ pub fn exposures(book: &Book, layout: &Layout, as_of: RecvTime) -> Exposures {
     };
     let slots = book.topology.contracts.iter().zip(&book.states).zip(&layout.cell_of_slot);
     for ((contract, state), cell) in slots {
-        match verdict(contract, state, as_of) {
-            Verdict::Counted(exposure) => {
+        let excluded = &mut sums.excluded;
+        match view.judge(contract, state, dte(day, contract.expiry)) {
+            Verdict::Counted(held) => {
                 sums.counted += 1;
-                sums.zero_gamma += u64::from(exposure == 0.0);
+                sums.zero_gamma += u64::from(held.gamma == 0.0);
+                sums.ours += u64::from(held.ours);
+                sums.with_delta += u64::from(held.delta.is_some());
+                sums.with_volatility += u64::from(held.vanna.is_some());
                 if let Some(cell) = sums.cells.get_mut(*cell as usize) {
-                    cell.add(contract.right, exposure);
+                    cell.add(contract.right, &held);
                 }
             }
-            Verdict::Expired => sums.excluded.expired += 1,
-            Verdict::MissingOpenInterest => sums.excluded.missing_open_interest += 1,
-            Verdict::ZeroOpenInterest => sums.excluded.zero_open_interest += 1,
-            Verdict::MissingGamma => sums.excluded.missing_gamma += 1,
-            Verdict::NegativeGamma => sums.excluded.negative_gamma += 1,
+            Verdict::Expired => excluded.expired += 1,
+            Verdict::BeyondDays => excluded.beyond_days += 1,
+            Verdict::MissingPosition => excluded.missing_position += 1,
+            Verdict::ZeroPosition => excluded.zero_position += 1,
+            Verdict::MissingGamma => excluded.missing_gamma += 1,
+            Verdict::NegativeGamma => excluded.negative_gamma += 1,
         }
     }
     for (cell, strike) in sums.cells.iter().zip(&layout.strike_of_cell) {
@@ -212,26 +290,4 @@ pub fn exposures(book: &Book, layout: &Layout, as_of: RecvTime) -> Exposures {
         }
     }
     sums
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::models::testing::{contract, state};
-
-    #[test]
-    fn every_reason_is_told_apart_and_none_is_a_zero() {
-        let call = contract("C", 100.0, 10);
-        let at = RecvTime(0);
-        assert_eq!(verdict(&call, &state(0.5, 3.0), at), Verdict::Counted(0.5 * 3.0 * 100.0));
-        assert_eq!(verdict(&call, &state(0.0, 3.0), at), Verdict::Counted(0.0));
-        assert_eq!(verdict(&call, &state(-0.5, 3.0), at), Verdict::NegativeGamma);
-        assert_eq!(verdict(&call, &state(f64::NAN, 3.0), at), Verdict::MissingGamma);
-        assert_eq!(verdict(&call, &state(0.5, 0.0), at), Verdict::ZeroOpenInterest);
-        let unknown = ContractState { gamma: Some(0.5), ..ContractState::default() };
-        assert_eq!(verdict(&call, &unknown, at), Verdict::MissingOpenInterest);
-        let settles = call.settles_at;
-        assert_eq!(verdict(&call, &state(0.5, 3.0), settles), Verdict::Counted(150.0));
-        assert_eq!(verdict(&call, &state(0.5, 3.0), settles.plus_nanos(1)), Verdict::Expired);
-    }
 }

@@ -1,23 +1,27 @@
-//! The zero-gamma flip, by repricing the whole book over a grid of spots.
+//! The zero-gamma flip: the repriced book's curve, and the two definitions that
+//! read it off the strikes.
 //!
-//! For each spot S of the grid, every contract's gamma is taken anew from its
-//! implied volatility (Black-Scholes, European, carry q):
-//! gamma = e^(-qT) phi(d1) / (S s sqrt T), and the net exposure is
-//! the sum of sign x gamma x open interest x multiplier x S^2 x 0.01, calls
-//! plus, puts minus. A crossing is a change of sign between neighbours of the
-//! grid, linearly interpolated. T is ACT/365 to the instant of settlement, with
-//! a floor. The curve does not depend on where the spot is, so it is priced
-//! again only when the chain is new, time has passed, or the spot has left the
-//! middle of the grid.
+//! Curve: for each spot S of a grid, every contract's gamma is taken anew from
+//! its volatility (Black-Scholes, European, carry q):
+//! gamma = e^(-qT) phi(d1) / (S s sqrt T), and the net exposure is the sum of
+//! sign x gamma x contracts x multiplier in the profile's unit. A crossing is a
+//! change of sign between neighbours of the grid, linearly interpolated. T is
+//! ACT/365 to the instant of settlement, with a floor. The curve does not depend
+//! on where the spot is, so it is priced again only when the chain is new, time
+//! has passed, or the spot has left the middle of the grid.
 
-use orrery_journal::event::OptionRight;
-use orrery_journal::units::{NANOS_PER_SECOND, RecvTime};
+use orrery_journal::units::{NANOS_PER_SECOND, RecvTime, TradingDay};
 use serde::{Deserialize, Serialize};
 
-use super::exposure::{Excluded, Verdict, verdict};
+use super::exposure::Excluded;
+use super::held::{View, Volatility};
+use super::levels::StrikeExposure;
+use super::profile::Unit;
 use crate::market::book::Book;
+use crate::market::calendar::dte;
+use crate::market::exponential::exp;
 
-/// Parameters of the flip; they stand in every body.
+/// Parameters of the curve; they stand in every body.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FlipParameters {
@@ -26,18 +30,6 @@ pub struct FlipParameters {
     /// Distance of neighbours as a fraction of the centre.
     /// Default: 0.0025, which makes 121 spots.
     pub step: f64,
-    /// Shortest time to settlement that is priced, seconds.
-    /// Default: 300.
-    pub t_floor_s: i64,
-    /// Continuous rate, per year.
-    /// Default: 0.
-    pub rate: f64,
-    /// Continuous carry (dividends), per year.
-    /// Default: 0.
-    pub carry: f64,
-    /// At and beyond this volatility the vendor's number is its cap, not a fact.
-    /// Default: 20.
-    pub iv_cap: f64,
     /// Oldest curve that is still used, seconds.
     /// Default: 60.
     pub refresh_s: i64,
@@ -48,24 +40,15 @@ pub struct FlipParameters {
 
 impl Default for FlipParameters {
     fn default() -> Self {
-        FlipParameters {
-            span: 0.15,
-            step: 0.0025,
-            t_floor_s: 300,
-            rate: 0.0,
-            carry: 0.0,
-            iv_cap: 20.0,
-            refresh_s: 60,
-            recentre: 0.01,
-        }
+        FlipParameters { span: 0.15, step: 0.0025, refresh_s: 60, recentre: 0.01 }
     }
 }
 
-/// Where the repriced book changes its sign.
+/// Net exposure of the repriced book over spots.
 #[derive(Clone, Debug, PartialEq, Default)]
-pub struct Flip {
-    /// All crossings, ascending.
-    pub crossings: Vec<f64>,
+pub struct Curve {
+    /// By spot of the grid, ascending.
+    pub net: Vec<f64>,
     /// Moment as of which T was taken.
     pub at: RecvTime,
     /// Centre of the grid.
@@ -78,11 +61,15 @@ pub struct Flip {
     pub capped_iv: u64,
 }
 
-impl Flip {
-    /// The crossing nearest to the spot, the lower one on a tie.
-    #[must_use]
-    pub fn nearest(&self, spot: f64) -> Option<f64> {
-        self.crossings.iter().copied().min_by(|a, b| (a - spot).abs().total_cmp(&(b - spot).abs()))
+impl Curve {
+    /// Spots and net exposures.
+    pub fn points<'a>(
+        &'a self,
+        parameters: &FlipParameters,
+    ) -> impl Iterator<Item = (f64, f64)> + 'a {
+        let (centre, step, steps) = (self.centre, parameters.step, steps(parameters));
+        let spots = (-steps..=steps).map(move |i| centre * (1.0 + i as f64 * step));
+        spots.zip(self.net.iter().copied())
     }
 
     /// Whether the curve must be priced again for this moment and spot.
@@ -93,101 +80,137 @@ impl Flip {
     }
 }
 
-/// Constants of one contract along the grid.
+fn steps(parameters: &FlipParameters) -> i64 {
+    (parameters.span / parameters.step).round() as i64
+}
+
+/// Constants of the contracts along the grid, in columns whose length is a
+/// multiple of [`LANES`].
+#[derive(Default)]
 struct Priced {
     /// d1 at ln S = 0.
-    d1: f64,
+    d1: Vec<f64>,
     /// 1 / (s sqrt T).
-    per_deviation: f64,
-    /// sign x open interest x multiplier x 0.01 x e^(-qT) x 1/sqrt(2 pi) / (s sqrt T).
-    weight: f64,
+    per_deviation: Vec<f64>,
+    /// sign x contracts x multiplier x e^(-qT) x 1/sqrt(2 pi) / (s sqrt T).
+    weight: Vec<f64>,
 }
 
-const SECONDS_PER_YEAR: f64 = 365.0 * 86_400.0;
+/// Partial sums of a curve's point: a fixed number, so that the order of
+/// additions does not depend on how wide the machine's vectors are.
+const LANES: usize = 8;
 const ONE_BY_SQRT_TWO_PI: f64 = 0.398_942_280_401_432_7;
-/// Beyond nine deviations the density is below 1e-18 of its peak.
-const FAR: f64 = 9.0;
 
-/// Reprices a book around a spot.
+/// Reprices a book around a spot, as one looks at it.
 #[must_use]
-pub fn flip(book: &Book, as_of: RecvTime, spot: f64, parameters: &FlipParameters) -> Flip {
-    let mut flip = Flip { at: as_of, centre: spot, ..Flip::default() };
-    let priced = constants(book, as_of, parameters, &mut flip);
-    let steps = (parameters.span / parameters.step).round() as i64;
-    let curve: Vec<(f64, f64)> = (-steps..=steps)
-        .map(|i| spot * (1.0 + i as f64 * parameters.step))
-        .map(|s| (s, net_at(&priced, s)))
+pub fn curve(
+    book: &Book,
+    view: &View<'_>,
+    spot: f64,
+    day: TradingDay,
+    parameters: &FlipParameters,
+) -> Curve {
+    let mut curve = Curve { at: view.as_of, centre: spot, ..Curve::default() };
+    let priced = constants(book, view, day, &mut curve);
+    let unit = view.definitions.unit;
+    let steps = steps(parameters);
+    curve.net = (-steps..=steps)
+        .map(|i| net_at(&priced, spot * (1.0 + i as f64 * parameters.step), unit))
         .collect();
-    flip.contracts = priced.len() as u64;
-    flip.crossings = crossings(&curve);
-    flip
+    curve
 }
 
-fn constants(
-    book: &Book,
-    as_of: RecvTime,
-    parameters: &FlipParameters,
-    flip: &mut Flip,
-) -> Vec<Priced> {
-    let mut priced = Vec::new();
+fn constants(book: &Book, view: &View<'_>, day: TradingDay, curve: &mut Curve) -> Priced {
+    let mut priced = Priced::default();
+    let pricing = view.pricing;
     for (contract, state) in book.topology.contracts.iter().zip(&book.states) {
         // The vendor's gamma is not needed here: only what is alive and held.
-        let open_interest = match verdict(contract, state, as_of) {
-            Verdict::Expired | Verdict::MissingOpenInterest | Verdict::ZeroOpenInterest => continue,
-            _ => state.open_interest.unwrap_or_default(),
+        let Ok(contracts) = view.position(contract, state, dte(day, contract.expiry)) else {
+            continue;
         };
-        let sigma = match state.implied_volatility {
-            Some(iv) if iv.is_finite() && iv >= parameters.iv_cap => {
-                flip.capped_iv += 1;
+        let sigma = match view.volatility(contract, state) {
+            Volatility::Known(iv) => iv,
+            Volatility::Capped => {
+                curve.capped_iv += 1;
                 continue;
             }
-            Some(iv) if iv.is_finite() && iv > 0.0 => iv,
-            _ => {
-                flip.missing_iv += 1;
+            Volatility::Missing => {
+                curve.missing_iv += 1;
                 continue;
             }
         };
-        let nanos = contract.settles_at.0.saturating_sub(as_of.0);
-        let seconds = (nanos as f64 / NANOS_PER_SECOND as f64).max(parameters.t_floor_s as f64);
-        let t = seconds / SECONDS_PER_YEAR;
-        let deviation = sigma * t.sqrt();
-        let drift = (parameters.rate - parameters.carry + sigma * sigma / 2.0) * t;
-        let sign = match contract.right {
-            OptionRight::Call => 1.0,
-            OptionRight::Put => -1.0,
-        };
-        let discount = libm::exp(-parameters.carry * t);
-        priced.push(Priced {
-            d1: (drift - libm::log(contract.strike.to_f64())) / deviation,
-            per_deviation: 1.0 / deviation,
-            weight: sign
-                * open_interest
-                * contract.multiplier
-                * 0.01
-                * discount
-                * ONE_BY_SQRT_TWO_PI
-                / deviation,
-        });
+        let t = pricing.years(contract, view.as_of);
+        let deviation = sigma * libm::sqrt(t);
+        let drift = (pricing.rate - pricing.carry + sigma * sigma / 2.0) * t;
+        let sign = view.definitions.sign.of(contract.right);
+        let discount = libm::exp(-pricing.carry * t);
+        priced.d1.push((drift - libm::log(contract.strike.to_f64())) / deviation);
+        priced.per_deviation.push(1.0 / deviation);
+        priced.weight.push(
+            sign * contracts * contract.multiplier * discount * ONE_BY_SQRT_TWO_PI / deviation,
+        );
+    }
+    curve.contracts = priced.weight.len() as u64;
+    let whole = priced.weight.len().next_multiple_of(LANES);
+    for column in [&mut priced.d1, &mut priced.per_deviation, &mut priced.weight] {
+        column.resize(whole, 0.0);
     }
     priced
 }
 
 /// Net exposure of the book at a spot.
-fn net_at(priced: &[Priced], spot: f64) -> f64 {
+fn net_at(priced: &Priced, spot: f64, unit: Unit) -> f64 {
     let log = libm::log(spot);
-    let mut sum = 0.0;
-    for contract in priced {
-        let d1 = contract.d1 + log * contract.per_deviation;
-        if d1.abs() < FAR {
-            sum += contract.weight * libm::exp(-0.5 * d1 * d1);
+    let mut sums = [0.0; LANES];
+    let (d1, _) = priced.d1.as_chunks::<LANES>();
+    let (per, _) = priced.per_deviation.as_chunks::<LANES>();
+    let (weight, _) = priced.weight.as_chunks::<LANES>();
+    for ((d1, per), weight) in d1.iter().zip(per).zip(weight) {
+        for lane in 0..LANES {
+            let x = d1[lane] + log * per[lane];
+            sums[lane] += weight[lane] * exp(-0.5 * x * x);
         }
     }
-    sum * spot
+    let [a, b, c, d, e, f, g, h] = sums;
+    let sum = ((a + e) + (c + g)) + ((b + f) + (d + h));
+    match unit {
+        // gamma has 1/S, the unit S^2 0.01 or S.
+        Unit::PerPercent => sum * spot * 0.01,
+        Unit::PerPoint => sum,
+    }
+}
+
+/// Net exposures by strike, those that count.
+fn nets(strikes: &[StrikeExposure]) -> impl Iterator<Item = (f64, f64)> + '_ {
+    strikes.iter().filter_map(|s| Some((s.strike, s.gex.net?)))
+}
+
+/// Where neighbouring strikes differ in sign.
+#[must_use]
+pub fn adjacent(strikes: &[StrikeExposure]) -> Vec<f64> {
+    crossings(&nets(strikes).collect::<Vec<_>>())
+}
+
+/// Where the running sum over ascending strikes changes its sign.
+#[must_use]
+pub fn cumulative(strikes: &[StrikeExposure]) -> Vec<f64> {
+    let mut sum = 0.0;
+    let running = nets(strikes).map(|(strike, net)| {
+        sum += net;
+        (strike, sum)
+    });
+    crossings(&running.collect::<Vec<_>>())
+}
+
+/// The crossing nearest to the spot, the lower one on a tie.
+#[must_use]
+pub fn nearest(crossings: &[f64], spot: f64) -> Option<f64> {
+    crossings.iter().copied().min_by(|a, b| (a - spot).abs().total_cmp(&(b - spot).abs()))
 }
 
 /// Points where a curve changes its sign. A run of exact zeros between two
 /// signs counts once, at its middle; zeros at the ends of the grid do not count.
-fn crossings(curve: &[(f64, f64)]) -> Vec<f64> {
+pub fn crossings(curve: &[(f64, f64)]) -> Vec<f64> {
     let mut found = Vec::new();
     let mut last: Option<(usize, f64, f64)> = None;
     for (i, &(x, y)) in curve.iter().enumerate() {
@@ -209,37 +232,44 @@ fn crossings(curve: &[(f64, f64)]) -> Vec<f64> {
     found
 }
 
-/// Counts of a flip for a body's quality block.
+/// Counts of a curve for a body.
 #[must_use]
-pub fn left_out(flip: &Flip, excluded: &Excluded) -> FlipLeftOut {
+pub fn left_out(curve: &Curve, excluded: &Excluded) -> FlipLeftOut {
     FlipLeftOut {
-        missing_iv: flip.missing_iv,
-        capped_iv: flip.capped_iv,
+        missing_iv: curve.missing_iv,
+        capped_iv: curve.capped_iv,
         expired: excluded.expired,
-        missing_open_interest: excluded.missing_open_interest,
-        zero_open_interest: excluded.zero_open_interest,
+        beyond_days: excluded.beyond_days,
+        missing_position: excluded.missing_position,
+        zero_position: excluded.zero_position,
     }
 }
 
-/// Contracts that a flip was computed without.
+/// Contracts that a curve was computed without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[allow(missing_docs)]
 pub struct FlipLeftOut {
     pub missing_iv: u64,
     pub capped_iv: u64,
     pub expired: u64,
-    pub missing_open_interest: u64,
-    pub zero_open_interest: u64,
+    pub beyond_days: u64,
+    pub missing_position: u64,
+    pub zero_position: u64,
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
 
+    use super::*;
     use crate::market::black_scholes::Terms;
     use crate::market::book::ContractState;
+    use crate::models::gex::exposure::{Sides, Signed};
+    use crate::models::gex::held::Pricing;
+    use crate::models::gex::profile::Chosen;
     use crate::models::testing::{book, contract};
+
+    const DAY: TradingDay = TradingDay(0);
 
     fn held(iv: f64, open_interest: f64) -> ContractState {
         ContractState {
@@ -247,6 +277,19 @@ mod tests {
             open_interest: Some(open_interest),
             ..ContractState::default()
         }
+    }
+
+    fn view<'a>(profile: &'a Chosen, pricing: &'a Pricing) -> View<'a> {
+        let definitions = &profile.get().definitions;
+        View { definitions, pricing, as_of: RecvTime(0), spot: Some(100.0) }
+    }
+
+    fn priced(book: &Book) -> (Curve, Vec<f64>) {
+        let (profile, pricing) = (Chosen::default(), Pricing::default());
+        let parameters = FlipParameters::default();
+        let curve = curve(book, &view(&profile, &pricing), 100.0, DAY, &parameters);
+        let crossings = crossings(&curve.points(&parameters).collect::<Vec<_>>());
+        (curve, crossings)
     }
 
     #[test]
@@ -259,19 +302,35 @@ mod tests {
     }
 
     #[test]
+    fn strikes_give_their_own_crossings() {
+        let row = |strike, net| StrikeExposure {
+            strike,
+            gex: Signed { call: None, put: None, net },
+            contracts: Sides::default(),
+        };
+        let rows =
+            [row(90.0, Some(-4.0)), row(95.0, None), row(100.0, Some(4.0)), row(110.0, Some(8.0))];
+        assert_eq!(adjacent(&rows), [95.0]);
+        assert_eq!(cumulative(&rows), [100.0], "-4, 0, 8");
+        let rows = [row(90.0, Some(-4.0)), row(100.0, Some(2.0)), row(110.0, Some(6.0))];
+        assert_eq!(adjacent(&rows), [90.0 + 10.0 * 4.0 / 6.0]);
+        assert_eq!(cumulative(&rows), [100.0 + 10.0 * 2.0 / 6.0]);
+    }
+
+    #[test]
     fn two_equal_positions_flip_between_their_strikes() {
         // With r = q = 0 and equal volatility the exposures of K1 and K2 are
         // equal where d1 of one is minus d1 of the other:
         // S = sqrt(K1 K2) e^(-s^2 T / 2).
         let contracts = vec![contract("P", 95.0, 30), contract("C", 105.0, 30)];
         let book = book(contracts, vec![held(0.2, 10.0); 2]);
-        let flip = flip(&book, RecvTime(0), 100.0, &FlipParameters::default());
+        let (curve, crossings) = priced(&book);
         let t = 30.0 / 365.0;
         let expected = (95.0_f64 * 105.0).sqrt() * libm::exp(-0.2 * 0.2 * t / 2.0);
-        assert_eq!(flip.crossings.len(), 1);
-        let got = flip.nearest(100.0).expect("a crossing");
+        assert_eq!(crossings.len(), 1);
+        let got = nearest(&crossings, 100.0).expect("a crossing");
         assert!((got - expected).abs() < 2e-3, "{got} against {expected}");
-        assert_eq!((flip.contracts, flip.missing_iv), (2, 0));
+        assert_eq!((curve.contracts, curve.missing_iv), (2, 0));
     }
 
     #[test]
@@ -280,18 +339,18 @@ mod tests {
             vec![contract("C", 95.0, 30), contract("C", 100.0, 30), contract("C", 105.0, 30)];
         let none = ContractState { open_interest: Some(5.0), ..ContractState::default() };
         let book = book(contracts, vec![held(0.2, 10.0), none, held(20.0, 10.0)]);
-        let flip = flip(&book, RecvTime(0), 100.0, &FlipParameters::default());
-        assert_eq!((flip.contracts, flip.missing_iv, flip.capped_iv), (1, 1, 1));
-        assert_eq!(flip.nearest(100.0), None);
+        let (curve, crossings) = priced(&book);
+        assert_eq!((curve.contracts, curve.missing_iv, curve.capped_iv), (1, 1, 1));
+        assert_eq!(nearest(&crossings, 100.0), None);
     }
 
     #[test]
     fn a_curve_is_stale_by_time_or_by_distance() {
-        let flip = Flip { at: RecvTime(0), centre: 100.0, ..Flip::default() };
+        let curve = Curve { at: RecvTime(0), centre: 100.0, ..Curve::default() };
         let p = FlipParameters::default();
-        assert!(!flip.is_stale(RecvTime(59 * NANOS_PER_SECOND), 100.9, &p));
-        assert!(flip.is_stale(RecvTime(60 * NANOS_PER_SECOND), 100.0, &p));
-        assert!(flip.is_stale(RecvTime(1), 101.1, &p));
+        assert!(!curve.is_stale(RecvTime(59 * NANOS_PER_SECOND), 100.9, &p));
+        assert!(curve.is_stale(RecvTime(60 * NANOS_PER_SECOND), 100.0, &p));
+        assert!(curve.is_stale(RecvTime(1), 101.1, &p));
     }
 
     proptest! {
@@ -300,10 +359,9 @@ mod tests {
         #[test]
         fn repricing_is_black_scholes(
             spot in 80.0..120.0_f64,
-            rows in prop::collection::vec((1u32..4, 80u32..120, 1i32..90, 0.02..3.0_f64), 1..12),
+            rows in prop::collection::vec((1u32..4, 80u32..120, 1i32..90, 0.02..3.0_f64), 1..20),
         ) {
-            let parameters =
-                FlipParameters { rate: 0.04, carry: 0.01, ..FlipParameters::default() };
+            let pricing = Pricing { rate: 0.04, carry: 0.01, ..Pricing::default() };
             let right = |side: u32| if side == 1 { "P" } else { "C" };
             let contracts = rows.iter().map(|r| contract(right(r.0), f64::from(r.1), r.2));
             let states = rows.iter().map(|r| held(r.3, f64::from(r.1)));
@@ -313,16 +371,19 @@ mod tests {
             for (side, strike, days, volatility) in rows {
                 let strike = f64::from(strike);
                 let years = f64::from(days) / 365.0;
-                let (rate, carry) = (parameters.rate, parameters.carry);
+                let (rate, carry) = (pricing.rate, pricing.carry);
                 let terms = Terms { spot, strike, years, rate, carry, volatility };
                 let gamma = terms.gamma().expect("terms that can be priced");
                 let dollars = gamma * strike * 100.0 * spot * spot * 0.01;
                 sum += if side == 1 { -dollars } else { dollars };
                 size += dollars;
             }
-            let priced = constants(&book, RecvTime(0), &parameters, &mut Flip::default());
-            let net = net_at(&priced, spot);
+            let profile = Chosen::default();
+            let priced = constants(&book, &view(&profile, &pricing), DAY, &mut Curve::default());
+            let net = net_at(&priced, spot, Unit::PerPercent);
             prop_assert!((net - sum).abs() <= 1e-9 * size + 1e-12, "{net} against {sum}");
+            let points = net_at(&priced, spot, Unit::PerPoint);
+            prop_assert!((points * spot * 0.01 - net).abs() <= 1e-12 * size);
         }
     }
 }

@@ -1,5 +1,7 @@
-use serde_json::Value;
+use orrery_journal::event::OptionRight;
+use serde_json::{Value, json};
 
+use super::explain::{Level, explain};
 use super::*;
 use crate::market::book::ContractState;
 use crate::models::testing::{
@@ -154,6 +156,99 @@ fn a_saved_state_goes_on_to_the_same_bytes() {
     for len in 0..saved.len() {
         assert!(Gex::default().restore(&saved[..len], &at(2, 101.0)).is_err(), "{len}");
     }
+}
+
+#[test]
+fn delta_vanna_and_charm_follow_from_the_volatility() {
+    let book = small_book();
+    let market = market(Some(&book), Some(102.0), RecvTime(DAY_NS));
+    let body: Value = serde_json::from_slice(
+        &Gex::ask(&market, &Parameters::default(), Chosen::default()).expect("a body"),
+    )
+    .expect("JSON");
+    let pricing = Pricing::default();
+    let (mut delta, mut vanna, mut charm) = (0.0, 0.0, 0.0);
+    for (contract, state) in book.topology.contracts.iter().zip(&book.states) {
+        let terms = pricing.terms(contract, market.now, 102.0, 0.2);
+        let greeks = terms.greeks(contract.right).expect("greeks");
+        let sign = if contract.right == OptionRight::Call { 1.0 } else { -1.0 };
+        let n = sign * state.open_interest.expect("stated") * 100.0 * 102.0;
+        delta += n * greeks.delta;
+        vanna += n * greeks.vanna * 0.01;
+        charm += n * greeks.charm / 365.0;
+    }
+    for (metric, expected) in [("dex", delta), ("vex", vanna), ("chex", charm)] {
+        let got = body["levels"][metric]["net"].as_f64().expect("a number");
+        assert!((got - expected).abs() <= 1e-9 * expected.abs(), "{metric} {got} {expected}");
+    }
+    let buckets: Vec<_> =
+        body["buckets"].as_array().expect("buckets").iter().map(|b| b["bucket"].clone()).collect();
+    assert_eq!(buckets, ["0dte", "up_to_7d", "up_to_45d", "rest"]);
+    assert_eq!(body["buckets"][1]["net"], body["by_expiry"][0]["net"]);
+    assert!(body["buckets"][0]["net"].is_null(), "no contract expires today");
+    assert_eq!(body["put_call"], json!({"open_interest": 80.0 / 55.0, "volume": null}));
+    assert_eq!(body["curve"]["net"].as_array().map(Vec::len), Some(121));
+}
+
+#[test]
+fn profiles_stand_side_by_side_as_families_of_their_own() {
+    let beside = ["inverse-oi", "all-short-oi"].map(|p| Chosen::named(p).expect("shipped"));
+    let parameters = Parameters { beside: beside.to_vec(), ..Parameters::default() };
+    let models: Vec<Gex> = Gex::all(&parameters).collect();
+    let names: Vec<_> = models.iter().map(|m| (m.family(), m.profile())).collect();
+    assert_eq!(
+        names,
+        [
+            ("gex", "gex/naive-oi@1"),
+            ("gex_inverse_oi", "gex/inverse-oi@1"),
+            ("gex_all_short_oi", "gex/all-short-oi@1"),
+        ]
+    );
+    let book = small_book();
+    let market = market(Some(&book), Some(102.0), RecvTime(DAY_NS));
+    let net = |profile: Chosen| {
+        let body = Gex::ask(&market, &parameters, profile).expect("a body");
+        let body: Value = serde_json::from_slice(&body).expect("JSON");
+        body["levels"]["net"].as_f64().expect("a number")
+    };
+    assert_eq!(net(beside[0]), -net(Chosen::default()));
+    assert!(net(beside[1]) < 0.0);
+}
+
+/// Every level is the sum of the contracts that are named for it.
+#[test]
+fn explanations_add_up_to_their_level() {
+    let book = small_book();
+    let market = market(Some(&book), Some(102.0), RecvTime(DAY_NS));
+    let parameters = Parameters::default();
+    for profile in profile::SHIPPED.iter().filter_map(|p| Chosen::named(p.name).ok()) {
+        let Some(body) = Gex::ask(&market, &parameters, profile) else { continue };
+        let body: Value = serde_json::from_slice(&body).expect("JSON");
+        for (name, level) in Level::ALL {
+            let told = explain(&market, &parameters, profile, level).expect("a chain");
+            let place = if level == Level::Flip {
+                "/levels/flip/nearest".to_owned()
+            } else {
+                format!("/levels/{name}")
+            };
+            let published = body.pointer(&place).and_then(Value::as_f64);
+            match (told.level, published) {
+                (Some(a), Some(b)) => assert!((a - b).abs() <= 1e-9 * b.abs(), "{name} {a} {b}"),
+                (a, b) => assert_eq!(a, b, "{name} of {}", told.profile),
+            }
+            let shares: f64 = told.contracts.iter().map(|c| c.share).sum();
+            assert!(told.contracts.is_empty() || (shares - 1.0).abs() < 1e-12, "{name}");
+        }
+    }
+    let wall = explain(&market, &parameters, Chosen::default(), Level::CallWall).expect("a chain");
+    let told: Vec<_> = wall.contracts.iter().map(|c| (&*c.ticker, c.share)).collect();
+    assert_eq!(told.len(), 2);
+    assert_eq!(told[0].0, "C105@7");
+    assert!((told[0].1 - 120.0 / 125.0).abs() < 1e-12);
+    // At the flip the repriced book adds up to next to nothing.
+    let flip = explain(&market, &parameters, Chosen::default(), Level::Flip).expect("a chain");
+    let size: f64 = flip.contracts.iter().map(|c| c.value.abs()).sum();
+    assert!(flip.value.abs() < 1e-2 * size, "{} of {size}", flip.value);
 }
 
 /// Somebody else's walls and peaks, all 24 of a day.

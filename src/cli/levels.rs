@@ -1,0 +1,151 @@
+//! `orrery levels`: named levels under one or several profiles, side by side.
+
+use anyhow::{Context, bail};
+use clap::Args;
+use orrery_journal::units::Seq;
+use orrery_replay::as_of::At;
+use serde_json::Value;
+
+use super::exit::Exit;
+use super::{Common, open, output};
+use crate::backend::Archive;
+use crate::market::book::Market;
+use crate::models::gex::Gex;
+use crate::models::gex::profile::{Chosen, SHIPPED};
+use crate::partition::Partition;
+
+/// Compare levels of a symbol under several definitions, at any moment.
+///
+/// Example: orrery levels SPX --profile naive-oi --profile inverse-oi
+#[derive(Debug, Args)]
+pub struct Levels {
+    /// Symbol of the underlying, such as SPX.
+    symbol: String,
+    /// A profile, such as naive-oi; may be given several times, `all` for every
+    /// one that ships. Default: the one that is configured.
+    #[arg(long, value_name = "NAME")]
+    profile: Vec<String>,
+    /// As known at a seq (`seq:1200`) or a time (RFC 3339).
+    #[arg(long)]
+    at: Option<String>,
+    /// List the profiles that ship with what they stand for, and stop.
+    #[arg(long)]
+    list: bool,
+}
+
+/// Levels that the table shows: name and place in a body.
+const ROWS: [(&str, &str); 12] = [
+    ("spot", "/spot"),
+    ("net GEX", "/levels/net"),
+    ("call GEX", "/levels/call_total"),
+    ("put GEX", "/levels/put_total"),
+    ("net DEX", "/levels/dex/net"),
+    ("net VEX", "/levels/vex/net"),
+    ("net CHEX", "/levels/chex/net"),
+    ("call wall", "/levels/call_wall"),
+    ("put wall", "/levels/put_wall"),
+    ("peak", "/levels/peak"),
+    ("absolute gamma", "/levels/absolute_gamma"),
+    ("flip", "/levels/flip/nearest"),
+];
+
+/// Runs the command.
+///
+/// # Errors
+/// When the data does not open, or there is no such symbol, profile or moment.
+pub fn run(common: &Common, command: &Levels) -> anyhow::Result<Exit> {
+    if command.list {
+        return list(common);
+    }
+    let data = open::existing(common)?;
+    let parameters = data.world.parameters().gex.clone();
+    let profiles = chosen(&command.profile, parameters.profile)?;
+    let archive = data.into_archive(common.threads);
+    open::catch_up(&archive)?;
+    let seq = open::moment(archive.journal(), command.at.as_deref())?;
+    let bodies = asked(&archive, &command.symbol, seq, |market| {
+        profiles.iter().map(|p| Gex::ask(market, &parameters, *p)).collect::<Option<Vec<_>>>()
+    })?;
+    let bodies = bodies.with_context(|| {
+        format!("{} has no chain with what these profiles need at event {seq}", command.symbol)
+    })?;
+    let bodies: Vec<Value> =
+        bodies.iter().map(|body| serde_json::from_slice(body)).collect::<Result<_, _>>()?;
+    if common.json {
+        let named = profiles.iter().zip(&bodies).map(|(profile, body)| {
+            serde_json::json!({ "profile": profile.get().name, "seq": seq.0, "body": body })
+        });
+        output::json(&named.collect::<Vec<_>>())?;
+        return Ok(Exit::Fine);
+    }
+    let mut head = vec!["level"];
+    head.extend(profiles.iter().map(|p| p.get().name));
+    let rows: Vec<Vec<String>> = ROWS
+        .iter()
+        .map(|(name, place)| {
+            let mut row = vec![(*name).to_owned()];
+            row.extend(bodies.iter().map(|body| cell(body.pointer(place))));
+            row
+        })
+        .collect();
+    output::table(&head, &rows);
+    Ok(Exit::Fine)
+}
+
+fn list(common: &Common) -> anyhow::Result<Exit> {
+    if common.json {
+        let all = SHIPPED.each_ref().map(|p| {
+            serde_json::json!({ "profile": p.name, "family": p.family, "about": p.about,
+                                "definitions": p.definitions })
+        });
+        output::json(&all)?;
+    } else {
+        let rows = SHIPPED.each_ref().map(|p| vec![p.name.to_owned(), p.about.to_owned()]);
+        output::table(&["profile", "stands for"], &rows);
+    }
+    Ok(Exit::Fine)
+}
+
+/// The profiles of a command line.
+///
+/// # Errors
+/// When a name is unknown; the error lists the known ones.
+pub fn chosen(names: &[String], default: Chosen) -> anyhow::Result<Vec<Chosen>> {
+    if names.is_empty() {
+        return Ok(vec![default]);
+    }
+    if names.iter().any(|n| n == "all") {
+        return Ok(SHIPPED.iter().filter_map(|p| Chosen::named(p.name).ok()).collect());
+    }
+    names.iter().map(|name| Ok(Chosen::named(name)?)).collect()
+}
+
+/// Asks a symbol's market as it stood after an event.
+///
+/// # Errors
+/// When the state cannot be folded, or the symbol is unknown.
+pub fn asked<T>(
+    archive: &Archive,
+    symbol: &str,
+    seq: Seq,
+    ask: impl FnOnce(&Market<'_>) -> T,
+) -> anyhow::Result<T> {
+    let symbol = crate::market::ticker::symbol_of(symbol);
+    let answer =
+        archive.at(At::Seq(seq), |_, engine| match engine.fold_as::<Partition>(&symbol) {
+            Some(partition) => Ok(ask(&partition.market())),
+            None => {
+                Err(engine.partitions().into_iter().map(ToOwned::to_owned).collect::<Vec<String>>())
+            }
+        })?;
+    answer
+        .or_else(|known| bail!("no symbol {symbol} at event {seq}; there are {}", known.join(", ")))
+}
+
+fn cell(value: Option<&Value>) -> String {
+    match value.and_then(Value::as_f64) {
+        None => "-".to_owned(),
+        Some(v) if v.abs() >= 1e6 => format!("{v:.4e}"),
+        Some(v) => format!("{:.2}", v).trim_end_matches('0').trim_end_matches('.').to_owned(),
+    }
+}
