@@ -3,7 +3,7 @@
 use crate::canon::{Label, Rows};
 use crate::definitions::Definition;
 use crate::event::{self, EventError, Kind};
-use crate::summary::{Counter, PageSummary, Tally};
+use crate::summary::{Counter, Instruments, PageSummary, Tally};
 use crate::units::{Address, RecvTime};
 
 /// Whether events of this kind can name a blob.
@@ -17,6 +17,7 @@ pub(crate) const fn names_blobs(kind: Kind) -> bool {
 /// Summary, definitions and blobs of a page.
 pub(crate) struct Contents {
     pub summary: PageSummary,
+    pub instruments: Instruments,
     pub definitions: Vec<Definition>,
     /// In order; one may come up more than once.
     pub blobs: Vec<Address>,
@@ -35,6 +36,7 @@ impl Contents {
                 last_recv: RecvTime(0),
                 tally: Tally::default(),
             },
+            instruments: Instruments::of_rows(rows),
             definitions: Vec::new(),
             blobs: Vec::new(),
         };

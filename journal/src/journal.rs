@@ -7,12 +7,12 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::day::{Calendar, DaySummary};
-use crate::event::Kind;
+use crate::event::{JournalEvent, Kind};
 use crate::failpoint::hit;
 use crate::files::{Disk, Files};
 use crate::lock::DirectoryLock;
 use crate::preflight::{self, Damage, Verdict};
-use crate::reader::{self, Reader, Stretch};
+use crate::reader::{self, Reader, Selection, Stretch, TailReader};
 use crate::recover::{self, Recovered};
 use crate::shared::{Head, Seat, Shared, SyncMode, Witness};
 use crate::store::fjall::FjallStore;
@@ -22,7 +22,7 @@ use crate::store::{Store, Table};
 use crate::units::{Address, InstrumentId, RecvTime, Seq, SourceId, TradingDay};
 use crate::verify::{self, VerifyReport};
 use crate::watermark::{self, Keeper, Mark, MarkError};
-use crate::{AppendError, OpenError, ReadError, Writer, blob, keys, mend};
+use crate::{AppendError, Filter, OpenError, ReadError, Writer, blob, keys, mend};
 
 /// How to open a journal.
 #[derive(Clone, Debug, Default)]
@@ -128,6 +128,11 @@ impl Journal {
             Err(MarkError::Io(source)) => return Err(OpenError::Io { path, source }),
         };
         recover::check(&mark, store.as_ref(), &recovered, folder)?;
+        // Last of all: whatever is refused is left as it is.
+        if let Err(e) = recover::upgrade(store.as_ref(), &recovered) {
+            mend::mark_dirty(files.as_ref(), folder, &e.to_string());
+            return Err(e);
+        }
         if dirty {
             mend::clear_dirty(files.as_ref(), folder).map_err(io)?;
         }
@@ -152,6 +157,7 @@ impl Journal {
     /// See [`OpenError`].
     pub fn on_store(store: Arc<dyn Store>, options: &OpenOptions) -> Result<Journal, OpenError> {
         let recovered = recover::recover(&store, options.calendar, Path::new("memory"))?;
+        recover::upgrade(store.as_ref(), &recovered)?;
         Ok(Journal::from(store, recovered, None, options.sync, None))
     }
 
@@ -162,7 +168,7 @@ impl Journal {
         sync: SyncMode,
         lock: Option<DirectoryLock>,
     ) -> Journal {
-        let Recovered { calendar, index, tail } = recovered;
+        let Recovered { calendar, index, tail, .. } = recovered;
         let head = match index.end() {
             (Seq::BEFORE_FIRST, _) => Head::default(),
             (seq, recv) => Head { seq, recv },
@@ -235,6 +241,30 @@ impl Journal {
         to: Seq,
     ) -> impl Iterator<Item = Result<Stretch, ReadError>> + Send + use<> {
         Reader::new(self.shared.clone(), from, to)
+    }
+
+    /// As [`Journal::read`], and then whatever becomes durable: where other
+    /// readers end, this one waits up to `patience`.
+    #[must_use]
+    pub fn tail(&self, from: Seq, patience: Duration) -> TailReader {
+        TailReader::new(self.clone(), from, patience)
+    }
+
+    pub(crate) fn reader(&self, from: Seq, to: Seq) -> Reader {
+        Reader::new(self.shared.clone(), from, to)
+    }
+
+    /// The events of `from..=to` (clamped to the durable end) that `filter`
+    /// lets through, those of one page or frame at a time, none of them empty.
+    /// Pages that can hold none are not read. The iterator ends after the first
+    /// error.
+    pub fn read_matching(
+        &self,
+        from: Seq,
+        to: Seq,
+        filter: Filter,
+    ) -> impl Iterator<Item = Result<Vec<JournalEvent>, ReadError>> + Send + use<> {
+        Selection::new(self.shared.clone(), from, to, filter)
     }
 
     /// A blob, checked against its address.

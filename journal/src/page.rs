@@ -62,6 +62,11 @@ impl Encoder {
         self.stored = out.len();
         (out, address)
     }
+
+    /// Instruments of the page encoded last, ascending, each once.
+    pub(crate) fn instruments(&self) -> &[u32] {
+        self.columns.instruments()
+    }
 }
 
 /// Whether the stored bytes are those that were written, to the last bit.

@@ -3,12 +3,16 @@
 //! never make the writer wait.
 
 mod ahead;
+mod follow;
+mod select;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use self::ahead::Ahead;
+pub use self::follow::TailReader;
+pub(crate) use self::select::Selection;
 use crate::canon::{Label, decode_checked};
 use crate::event::Event;
 use crate::index::Place;
@@ -111,7 +115,7 @@ pub(crate) fn stored_summary(
 ) -> Result<Option<PageSummary>, ReadError> {
     let pairs = store.scan(keys::SUMMARIES, &[], &seq.next().to_key(), true, 1)?;
     let Some((_, value)) = pairs.first() else { return Ok(None) };
-    let page = PageSummary::decode(value).map_err(|why| ReadError::Undecodable {
+    let (page, _) = PageSummary::decode(value).map_err(|why| ReadError::Undecodable {
         what: "page summary",
         first: seq,
         why,

@@ -38,12 +38,14 @@ use crate::watermark::Mark;
 use crate::{OpenError, ReadError, frame, keys, reader};
 
 /// Newest format of the store as a whole.
-pub(crate) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 2;
 const MAGIC: &[u8; 8] = b"ORRYMETA";
 
 /// What opening found.
 pub(crate) struct Recovered {
     pub calendar: Calendar,
+    /// Format of the store, at most [`FORMAT`].
+    pub format: u32,
     pub index: Index,
     pub tail: Tail,
 }
@@ -54,7 +56,7 @@ pub(crate) fn recover(
     wanted: Option<Calendar>,
     path: &Path,
 ) -> Result<Recovered, OpenError> {
-    let calendar = meta(store.as_ref(), wanted, path)?;
+    let (calendar, format) = meta(store.as_ref(), wanted, path)?;
     let damaged =
         |what: &'static str, why: String| OpenError::Damaged { path: path.to_owned(), what, why };
     let mut index = Index::new();
@@ -64,7 +66,7 @@ pub(crate) fn recover(
     for pair in pairs(store.as_ref(), keys::SUMMARIES, Seq::BEFORE_FIRST) {
         let (key, value) = pair?;
         let why = |why: String| damaged("a page summary", format!("{why} (key {key:02x?})"));
-        let summary = PageSummary::decode(&value).map_err(why)?;
+        let (summary, _) = PageSummary::decode(&value).map_err(why)?;
         let expected = tail.last().0.next();
         if Seq::from_key(&key) != Some(summary.first) || summary.first < expected {
             return Err(why("stored under the key of another page".into()));
@@ -113,7 +115,7 @@ pub(crate) fn recover(
     // A process that was killed may have written what it did not sync. Whoever
     // reads from now on may tell others of it, so it must stay.
     store.sync()?;
-    Ok(Recovered { calendar, index, tail })
+    Ok(Recovered { calendar, format, index, tail })
 }
 
 /// Holds what was found against the acknowledged watermark.
@@ -162,8 +164,28 @@ pub(crate) fn check(
     })
 }
 
-/// The calendar of the store; a new store is given one.
-fn meta(store: &dyn Store, wanted: Option<Calendar>, path: &Path) -> Result<Calendar, OpenError> {
+/// Makes an older journal one of the newest format. What is stored already
+/// stays as it is, because every older version of it can be read; what is
+/// written from now on cannot be read by older readers, and the mark says so
+/// before the first of it is there.
+pub(crate) fn upgrade(store: &dyn Store, found: &Recovered) -> Result<(), OpenError> {
+    if found.format < FORMAT {
+        tracing::info!(from = found.format, to = FORMAT, "the journal has the newest format now");
+        let mut batch = Batch::default();
+        batch.put(keys::META, keys::META_KEY, encode_meta(found.calendar));
+        hit("meta.before");
+        store.commit(batch, Durability::Disk)?;
+        hit("meta.after");
+    }
+    Ok(())
+}
+
+/// Calendar and format of the store; a new store is given them.
+fn meta(
+    store: &dyn Store,
+    wanted: Option<Calendar>,
+    path: &Path,
+) -> Result<(Calendar, u32), OpenError> {
     let damaged = |why: &str| OpenError::Damaged {
         path: path.to_owned(),
         what: "the format mark",
@@ -181,7 +203,7 @@ fn meta(store: &dyn Store, wanted: Option<Calendar>, path: &Path) -> Result<Cale
         hit("meta.before");
         store.commit(batch, Durability::Disk)?;
         hit("meta.after");
-        return Ok(calendar);
+        return Ok((calendar, FORMAT));
     };
     let (plain, hash) = value.split_at_checked(16).ok_or_else(|| damaged("too short"))?;
     if blake3::hash(plain).as_bytes() != hash || plain.get(..8) != Some(MAGIC) {
@@ -195,7 +217,7 @@ fn meta(store: &dyn Store, wanted: Option<Calendar>, path: &Path) -> Result<Cale
     let has = Calendar::from_tag(tag).ok_or_else(|| damaged("an unknown calendar"))?;
     match wanted {
         Some(wanted) if wanted != has => Err(OpenError::Calendar { has, wanted }),
-        _ => Ok(has),
+        _ => Ok((has, found)),
     }
 }
 

@@ -7,7 +7,7 @@
 use crate::definitions::{self, Definition};
 use crate::failpoint::hit;
 use crate::page::Encoder;
-use crate::summary::PageSummary;
+use crate::summary::{Instruments, PageSummary};
 use crate::units::Seq;
 
 /// A page with all its events and without an address.
@@ -41,7 +41,8 @@ impl Unsealed {
         let label = summary.label();
         let (page, address) = encoder.encode(label, &rows);
         summary.address = address;
-        let summary_bytes = summary.encode();
+        let instruments = Instruments::of(encoder.instruments().iter().copied());
+        let summary_bytes = summary.encode(&instruments);
         let definitions =
             (!definitions.is_empty()).then(|| definitions::encode(label, &definitions));
         rows.clear();

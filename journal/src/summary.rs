@@ -6,20 +6,29 @@
 //! 32  address     32 bytes
 //! 64  first recv  i64
 //! 72  last recv   i64
-//! 80  kinds, sources, reasons   u16 each: entries of the three lists, then u16 zero
+//! 80  kinds, sources, reasons   u16 each: entries of the three lists
+//! 86  words       u16: of the instruments
 //! 88  kinds       each u32 tag, u32 events
 //!     sources     each u32 id, u32 events without bookkeeping
 //!     reasons     each u32 tag, u32 events
+//!     instruments u64 words, see `summary/instruments.rs`
 //!     blake3 of everything before it, 32 bytes
 //! ```
-//! Lists ascend by their first number.
+//! Lists ascend by their first number. Version 1, of journals of format 1, ends
+//! after the lists and says nothing of instruments.
+
+mod instruments;
+
+pub(crate) use instruments::Instruments;
 
 use crate::canon::{LABEL, Label, Row, u16_at, u32_at, u64_at};
 use crate::event::{Kind, RefusalReason};
 use crate::units::{Address, RecvTime, Seq, SourceId, TradingDay};
 
 pub(crate) const MAGIC: &[u8; 8] = b"ORRYSUMM";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// Says nothing of instruments.
+const VERSION_1: u32 = 1;
 const FIXED: usize = 88;
 const HASH: usize = 32;
 
@@ -161,8 +170,9 @@ impl PageSummary {
     }
 
     /// The stored bytes.
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(FIXED + HASH + 8 * 20);
+    pub(crate) fn encode(&self, instruments: &Instruments) -> Vec<u8> {
+        let words = instruments.words();
+        let mut out = Vec::with_capacity(FIXED + HASH + 8 * (20 + words.len()));
         out.extend_from_slice(&self.label().bytes(MAGIC, VERSION));
         out[32..LABEL].copy_from_slice(&self.address.0);
         out.extend_from_slice(&self.first_recv.0.to_le_bytes());
@@ -171,20 +181,24 @@ impl PageSummary {
         for list in lists {
             out.extend_from_slice(&(list.len() as u16).to_le_bytes());
         }
-        out.extend_from_slice(&[0; 2]);
+        out.extend_from_slice(&(words.len() as u16).to_le_bytes());
         for (key, n) in lists.into_iter().flatten() {
             out.extend_from_slice(&key.to_le_bytes());
             out.extend_from_slice(&n.to_le_bytes());
+        }
+        for word in words {
+            out.extend_from_slice(&word.to_le_bytes());
         }
         let hash = blake3::hash(&out);
         out.extend_from_slice(hash.as_bytes());
         out
     }
 
-    /// Reads stored bytes, their hash checked.
-    pub(crate) fn decode(bytes: &[u8]) -> Result<PageSummary, String> {
+    /// Reads stored bytes, their hash checked. Old ones say nothing of
+    /// instruments.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<(PageSummary, Option<Instruments>), String> {
         let (label, version) = Label::parse(bytes, MAGIC)?;
-        if version != VERSION {
+        if ![VERSION, VERSION_1].contains(&version) {
             return Err(format!("summary version {version} is unknown"));
         }
         let body = bytes.len().checked_sub(HASH).and_then(|n| bytes.split_at_checked(n));
@@ -193,11 +207,23 @@ impl PageSummary {
             return Err("does not match its hash".into());
         }
         let short = "shorter than its lists";
-        let lens = [80, 82, 84].map(|at| u16_at(plain, at).map(usize::from));
-        let [Some(kinds), Some(sources), Some(refused)] = lens else { return Err(short.into()) };
-        if plain.len() != FIXED + 8 * (kinds + sources + refused) {
+        let lens = [80, 82, 84, 86].map(|at| u16_at(plain, at).map(usize::from));
+        let [Some(kinds), Some(sources), Some(refused), Some(words)] = lens else {
+            return Err(short.into());
+        };
+        let lists = kinds + sources + refused;
+        if plain.len() != FIXED + 8 * (lists + words) {
             return Err("length does not match its lists".into());
         }
+        let instruments = match version {
+            VERSION_1 if words == 0 => None,
+            VERSION_1 => return Err("version 1 and instruments".into()),
+            _ => {
+                let words = plain.get(FIXED + 8 * lists..).unwrap_or_default().as_chunks::<8>().0;
+                let words = words.iter().map(|word| u64::from_le_bytes(*word)).collect();
+                Some(Instruments::from_words(words).ok_or("impossible words of instruments")?)
+            }
+        };
         let list = |from: usize, n: usize| -> Counts {
             (from..from + n)
                 .filter_map(|i| {
@@ -206,7 +232,7 @@ impl PageSummary {
                 })
                 .collect()
         };
-        Ok(PageSummary {
+        let summary = PageSummary {
             first: label.first,
             count: label.count,
             day: label.day,
@@ -218,7 +244,8 @@ impl PageSummary {
                 sources: list(kinds, sources),
                 refused: list(kinds + sources, refused),
             },
-        })
+        };
+        Ok((summary, instruments))
     }
 }
 
@@ -241,8 +268,9 @@ mod tests {
                 refused: vec![(3, 6)],
             },
         };
-        let bytes = summary.encode();
-        assert_eq!(PageSummary::decode(&bytes).as_ref(), Ok(&summary));
+        let instruments = Instruments::of([3, 9, 4_097]);
+        let bytes = summary.encode(&instruments);
+        assert_eq!(PageSummary::decode(&bytes), Ok((summary, Some(instruments))));
         for bit in 0..bytes.len() * 8 {
             let mut bad = bytes.clone();
             bad[bit / 8] ^= 1 << (bit % 8);

@@ -12,7 +12,7 @@ use crate::page::Decoder;
 use crate::reader::{Found, stored_summary};
 use crate::recover::{page_definitions, pairs};
 use crate::shared::Shared;
-use crate::summary::{Counter, PageSummary, Tally};
+use crate::summary::{Counter, Instruments, PageSummary, Tally};
 use crate::units::{Address, RecvTime, Seq, TradingDay};
 use crate::{ReadError, blob, keys, reader};
 
@@ -105,6 +105,7 @@ impl Check<'_> {
                     let what = "the page's summary does not say what the page holds".into();
                     self.find(first, last, day, what);
                 }
+                self.instruments(page, rows)?;
                 self.definitions(page, &list)?;
                 let stored = self.shared.store.get(keys::PAGES, &first.to_key())?;
                 if !stored.is_some_and(|stored| crate::page::is_intact(&stored)) {
@@ -115,6 +116,24 @@ impl Check<'_> {
         }
         self.decoder = decoder;
         Ok(last)
+    }
+
+    /// What the summary says of instruments must be true, or a filter would
+    /// leave events out.
+    fn instruments(&mut self, page: &PageSummary, rows: &[u8]) -> Result<(), ReadError> {
+        let stored = self.shared.store.get(keys::SUMMARIES, &page.first.to_key())?;
+        let said = stored.map(|bytes| PageSummary::decode(&bytes));
+        let right = match &said {
+            Some(Ok((_, Some(said)))) => *said == Instruments::of_rows(rows),
+            // Old ones say nothing.
+            Some(Ok((_, None))) => true,
+            _ => false,
+        };
+        if !right {
+            let what = "the page's summary does not say which instruments it holds".into();
+            self.find(page.first, page.last(), Some(page.day), what);
+        }
+        Ok(())
     }
 
     fn definitions(&mut self, page: &PageSummary, list: &[Definition]) -> Result<(), ReadError> {

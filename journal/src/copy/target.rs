@@ -154,7 +154,7 @@ impl Target {
         self.decoder = decoder;
         self.put_bytes(stored.len());
         self.batch.put(keys::PAGES, key.to_vec(), stored);
-        self.batch.put(keys::SUMMARIES, key.to_vec(), page.encode());
+        self.batch.put(keys::SUMMARIES, key.to_vec(), page.encode(&held.instruments));
         if !held.definitions.is_empty() {
             let value = definitions::encode(page.label(), &held.definitions);
             self.put_bytes(value.len());

@@ -121,7 +121,7 @@ fn another_calendar_and_a_newer_format_are_refused() {
     });
     let refused = open(dir.path()).map(|_| ());
     assert!(
-        matches!(refused, Err(OpenError::NewerFormat { found: 9, known: 1, .. })),
+        matches!(refused, Err(OpenError::NewerFormat { found: 9, known: 2, .. })),
         "{refused:?}"
     );
 }

@@ -10,6 +10,8 @@ mod guard;
 mod model;
 mod preflight;
 mod proof;
+mod reading;
 mod stores;
 mod support;
 mod ticks;
+mod upgrade;

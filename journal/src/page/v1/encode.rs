@@ -76,6 +76,11 @@ impl Instruments {
 }
 
 impl Encoder {
+    /// Instruments of the page encoded last, ascending, each once.
+    pub(in crate::page) fn instruments(&self) -> &[u32] {
+        &self.instruments.distinct
+    }
+
     /// Appends the columns of `rows`, which hold `count` canonical rows.
     pub(in crate::page) fn encode(&mut self, rows: &[u8], count: usize, out: &mut Vec<u8>) {
         let Encoder { offsets, kinds, ids, recv, instruments, last, references, group, columns } =
