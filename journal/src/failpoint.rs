@@ -47,6 +47,8 @@ pub const PLACES: &[&str] = &[
     "store.opening",
     "store.tables",
     "store.folders",
+    "store.created",
+    "store.renamed",
     // the checkpoints of derived data
     "checkpoint.before",
     "checkpoint.after",

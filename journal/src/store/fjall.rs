@@ -65,9 +65,27 @@ fn logs(folder: &Path) -> Vec<PathBuf> {
 impl FjallStore {
     /// Opens or creates the tables in a folder.
     ///
+    /// The engine opens only some of what its creation leaves when it is broken
+    /// off, so a new database comes into being under another name, whole.
+    ///
     /// # Errors
     /// When the folder is in use, unreadable or damaged.
     pub fn open(folder: &Path, tables: &[Table]) -> Result<FjallStore, OpenError> {
+        let io = |source| OpenError::Io { path: folder.to_owned(), source };
+        if !folder.try_exists().map_err(io)? {
+            let anew = folder.with_extension("new");
+            if anew.try_exists().map_err(io)? {
+                std::fs::remove_dir_all(&anew).map_err(io)?;
+            }
+            drop(FjallStore::open_in(&anew, tables)?);
+            hit("store.created");
+            std::fs::rename(&anew, folder).map_err(io)?;
+            hit("store.renamed");
+        }
+        FjallStore::open_in(folder, tables)
+    }
+
+    fn open_in(folder: &Path, tables: &[Table]) -> Result<FjallStore, OpenError> {
         let parent = folder.parent().map(Path::to_owned).unwrap_or_default();
         let io = |source| OpenError::Io { path: folder.to_owned(), source };
         create_folder(&parent).map_err(io)?;

@@ -199,3 +199,19 @@ fn a_failed_commit_stops_the_writer_and_is_whole_or_absent() {
         }
     }
 }
+
+/// The engine opens only some of what its creation leaves when it is broken
+/// off. What is left lies under another name, and nothing is in it.
+#[test]
+fn a_creation_that_was_broken_off_is_begun_again() {
+    let data = tempfile::tempdir().expect("a folder");
+    let anew = data.path().join("journal/db.new");
+    std::fs::create_dir_all(&anew).expect("creates");
+    std::fs::write(anew.join("0.jnl"), b"").expect("writes");
+    let journal = Journal::open(data.path(), &utc()).expect("opens");
+    append(&journal, &session(1, 50, 1), &[50]);
+    let head = journal.head();
+    drop(journal);
+    assert!(!anew.exists());
+    assert_eq!(Journal::open(data.path(), &utc()).expect("opens again").head(), head);
+}
