@@ -9,6 +9,7 @@ mod demo;
 mod epochs;
 pub mod exit;
 mod explain;
+mod export;
 mod import;
 mod journal;
 mod levels;
@@ -101,6 +102,7 @@ impl Common {
 enum Command {
     Demo(demo::Demo),
     Import(import::Import),
+    Export(export::Export),
     Serve(serve::Serve),
     Replay(replay::Replay),
     Verify(verify::Verify),
@@ -130,6 +132,7 @@ pub fn run() -> ExitCode {
     let outcome = match cli.command {
         Command::Demo(command) => demo::run(&common, &command),
         Command::Import(command) => import::run(&common, &command),
+        Command::Export(command) => export::run(&common, &command),
         Command::Serve(command) => serve::run(&common, &command),
         Command::Replay(command) => replay::run(&common, &command),
         Command::Verify(command) => verify::run(&common, &command),

@@ -10,6 +10,7 @@ pub mod backend;
 pub mod cli;
 pub mod clock;
 pub mod control;
+pub mod export;
 pub mod feeds;
 pub mod gateway;
 pub mod import;

@@ -123,6 +123,11 @@ impl Decoder {
         Ok((label, self.rows()))
     }
 
+    /// Canonical bytes of the page decoded last.
+    pub(crate) fn canonical(&self) -> &[u8] {
+        &self.canonical
+    }
+
     /// Canonical rows of the page decoded last.
     pub(crate) fn rows(&self) -> &[u8] {
         self.canonical.get(LABEL..).unwrap_or_default()

@@ -8,6 +8,7 @@ use crate::support::Orrery;
 const COMMANDS: &[&[&str]] = &[
     &["demo"],
     &["import"],
+    &["export"],
     &["serve"],
     &["replay"],
     &["verify"],

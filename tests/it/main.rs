@@ -9,6 +9,7 @@ mod cli;
 mod crash;
 mod day;
 mod determinism;
+mod export;
 mod folding;
 mod grpc;
 mod http;

@@ -17,7 +17,7 @@ use crate::definitions;
 use crate::event::Kind;
 use crate::keys;
 use crate::limits::{PAGE_EVENTS, SCAN_PAIRS};
-use crate::page::{self, Decoder};
+use crate::page::Decoder;
 use crate::shared::Shared;
 use crate::units::{Address, InstrumentId, Seq};
 use crate::{Journal, ReadError, reader};
@@ -205,13 +205,11 @@ impl Prover<'_> {
         let at = usize::try_from(index).unwrap_or(usize::MAX);
         let summary = self.shared.index().pages.get(at).cloned().ok_or(NoLeaf { index })?;
         let mut decoder = Decoder::default();
-        let (label, rows) = reader::page_rows(self.shared.store.as_ref(), &summary, &mut decoder)?;
-        let mut canonical = page::canonical_label(label).to_vec();
-        canonical.extend_from_slice(rows);
-        let whole = Slice::whole(&canonical);
+        let (label, _) = reader::page_rows(self.shared.store.as_ref(), &summary, &mut decoder)?;
+        let whole = Slice::whole(decoder.canonical());
         let slice = match seqs {
             None => whole,
-            Some(seqs) => Slice::of(&canonical, &wanted(&whole, label, seqs)),
+            Some(seqs) => Slice::of(decoder.canonical(), &wanted(&whole, label, seqs)),
         };
         let path = self.tree(size)?.inclusion(self.shared, index, size)?;
         Ok(PageProof { index, address: summary.address, path, slice })
