@@ -8,8 +8,8 @@ use tempfile::TempDir;
 
 use crate::fold::Fold;
 use crate::latency;
-use crate::measure::{Goal, Row, Run, heading};
-use crate::outside::Places;
+use crate::measure::{Goal, Row, Run, heading, machine};
+use crate::outside::{INSTALL, Places};
 use crate::tick::Tick;
 use crate::workload::{ticks, write_rows};
 use crate::{kv, memory, ours, redis, segment, server};
@@ -23,7 +23,8 @@ pub struct Plan {
     pub rounds: usize,
     /// The slow peers take all ticks, too.
     pub full: bool,
-    /// Only peers whose key is here; everybody when empty.
+    /// Only peers whose key is here, [`LATENCY`] and [`MEMORY`] among them;
+    /// everything when empty.
     pub only: Vec<String>,
     /// Peers outside of this process.
     pub outside: bool,
@@ -31,6 +32,22 @@ pub struct Plan {
     pub latency_s: u64,
     /// Ticks of the long journal.
     pub memory_ticks: usize,
+}
+
+/// Key of the rows of latency.
+pub const LATENCY: &str = "latency";
+/// Key of the rows of peak memory.
+pub const MEMORY: &str = "memory";
+
+impl Plan {
+    fn wants(&self, key: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|k| k == key)
+    }
+
+    /// Every key there is.
+    pub fn keys() -> impl Iterator<Item = &'static str> {
+        PEERS.iter().map(|p| p.key).chain([LATENCY, MEMORY])
+    }
 }
 
 /// What everybody is given.
@@ -201,27 +218,32 @@ pub fn compare(plan: &Plan, tmp: &Path) -> Result<(), String> {
         places: Places::new(tmp),
         digests: BTreeMap::new(),
     };
-    let wanted = |p: &Peer| plan.only.is_empty() || plan.only.iter().any(|k| k == p.key);
     let peers: Vec<&Peer> =
-        PEERS.iter().filter(|p| wanted(p) && (plan.outside || !p.outside)).collect();
+        PEERS.iter().filter(|p| plan.wants(p.key) && (plan.outside || !p.outside)).collect();
     if peers.iter().any(|p| p.outside) {
         write_rows(&stage.ticks, &stage.rows).map_err(|e| e.to_string())?;
     }
     let mut results = Results::default();
-    for round in 0..plan.rounds {
+    let rounds = if peers.is_empty() { 0 } else { plan.rounds };
+    for round in 0..rounds {
         one_round(plan, &mut stage, &peers, round, &mut results)?;
     }
-    let latencies: Vec<_> = (0..plan.rounds.min(3)).map(|_| latency_pair(plan, tmp)).collect();
+    let rounds = if plan.wants(LATENCY) { plan.rounds } else { 0 };
+    let latencies: Vec<_> = (0..rounds).map(|_| latency_pair(plan, tmp)).collect();
     println!(
         "{} ticks of 12,000 contracts, {} interleaved rounds; M ticks/s, median [min..max]; \
-         ratio = orrery / the other, median of the rounds\n",
-        plan.ticks, plan.rounds
+         ratio = orrery / the other, median of the rounds\n{}\n",
+        plan.ticks,
+        plan.rounds,
+        machine()
     );
     println!("{}", heading());
     rates(plan, &peers, &results);
     sizes(&stage.ticks, &peers, &results);
     delays(&latencies);
-    peaks(plan.memory_ticks, tmp);
+    if plan.wants(MEMORY) {
+        peaks(plan.memory_ticks, tmp);
+    }
     Ok(())
 }
 
@@ -254,7 +276,7 @@ fn one_round(
                 results.theirs.entry(peer.key).or_default().push(run);
             }
             Err(why) => {
-                results.skipped.insert(peer.key, why);
+                results.skipped.insert(peer.key, format!("{why}; {INSTALL}"));
             }
         }
     }
@@ -311,6 +333,9 @@ fn rates(plan: &Plan, peers: &[&Peer], results: &Results) {
 }
 
 fn sizes(ticks: &[Tick], peers: &[&Peer], results: &Results) {
+    if results.ours.is_empty() {
+        return;
+    }
     let alone = |name: &str, bytes: Vec<f64>, goal, note: &str| {
         println!("{}", Row::alone(format!("bytes a tick, {name}"), bytes, goal, note.into()));
     };
@@ -342,6 +367,9 @@ pub fn latency_pair(plan: &Plan, tmp: &Path) -> (latency::Latency, latency::Late
 
 /// Prints the rows of latency.
 pub fn delays(latencies: &[(latency::Latency, latency::Latency)]) {
+    if latencies.is_empty() {
+        return;
+    }
     for (name, goal) in [("p50", 1.5), ("p99", 10.0)] {
         let of = |l: &latency::Latency| if name == "p50" { l.p50 } else { l.p99 };
         let pairs = latencies.iter().map(|(ours, disk)| (of(ours), of(disk))).collect();

@@ -37,8 +37,8 @@ usage: cargo bench --bench journal [-- OPTIONS]
   without options   the whole table: some 15 minutes with every peer
   --ticks N         ticks of the workload (5000000)
   --rounds N        interleaved rounds (5)
-  --only A,B        only these peers: fold segment fjall sqlite rocksdb streams
-                    contracts nats nautilus hftbacktest
+  --only A,B        only these rows: fold segment fjall sqlite rocksdb streams contracts
+                    nats nautilus hftbacktest latency memory
   --full            the slow peers take all ticks, too
   --memory-ticks N  length of the journal whose memory is measured (50000000; 0: none)
   --self            only ratios against this machine's own limits
@@ -85,9 +85,11 @@ impl Asked {
                 "--self" => own = true,
                 "--short" => short = true,
                 "--install" => return Ok(Asked::Install),
-                // A filter for names of tests, as `cargo bench NAME` gives it.
                 other => return Err(format!("unknown argument {other}\n{USAGE}")),
             }
+        }
+        if let Some(key) = plan.only.iter().find(|k| Plan::keys().all(|known| known != *k)) {
+            return Err(format!("there is nothing called {key}\n{USAGE}"));
         }
         if own && bench {
             plan.ticks = plan.ticks.min(if short { 500_000 } else { 2_000_000 });
@@ -147,5 +149,7 @@ mod tests {
         assert_eq!((plan.ticks, plan.rounds), (500_000, 5));
         assert!(asked("--bench --ticks").is_err());
         assert!(asked("--bench everything").is_err());
+        assert!(asked("--bench --only sqlight").is_err());
+        assert!(Plan::keys().all(|key| USAGE.contains(key)));
     }
 }

@@ -140,6 +140,19 @@ impl std::fmt::Display for Row {
     }
 }
 
+/// The machine and what else it does, in a few words.
+#[must_use]
+pub fn machine() -> String {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let info = read("/proc/cpuinfo");
+    let model = info.lines().find(|l| l.starts_with("model name"));
+    let model = model.and_then(|l| l.split_once(": ")).map_or("unknown processor", |(_, m)| m);
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let load = read("/proc/loadavg");
+    let load = load.split_whitespace().next().unwrap_or("unknown");
+    format!("{model}, {cores} cores, load average {load}")
+}
+
 /// Allocated bytes below a folder (engines preallocate sparse files); a file is
 /// counted when `counts` says so.
 #[must_use]

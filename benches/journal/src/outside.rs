@@ -66,7 +66,7 @@ impl Places {
             let mut compile = Command::new("g++");
             compile.args(["-O2", "-std=c++17"]).arg(&source).arg("-o").arg(&program);
             output(compile.arg("-lrocksdb"))
-                .map_err(|why| format!("it does not compile: {why}; {INSTALL}"))?;
+                .map_err(|why| format!("it does not compile: {why}"))?;
         }
         run(Command::new(program).arg(rows).arg(ticks.to_string()).arg(dir), ticks)
     }
@@ -78,7 +78,7 @@ impl Places {
     pub fn python_peer(&self, script: &str, rows: &Path, ticks: usize) -> Result<Run, String> {
         let python = self.python();
         if !python.exists() {
-            return Err(format!("no Python environment; {INSTALL}"));
+            return Err("there is no Python environment".into());
         }
         // No compiled files beside the sources.
         let mut command = Command::new(python);

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::compare::{Plan, delays, latency_pair};
 use crate::fold::Fold;
-use crate::measure::{Goal, Row, heading};
+use crate::measure::{Goal, Row, heading, machine};
 use crate::workload::ticks;
 use crate::{ours, segment};
 
@@ -34,9 +34,10 @@ pub fn own(plan: &Plan, tmp: &Path) {
     let latencies: Vec<_> = (0..plan.rounds).map(|_| latency_pair(plan, tmp)).collect();
     println!(
         "the journal against this machine: {} ticks, {} interleaved pairs; M ticks/s, \
-         median [min..max]\n\n{}",
+         median [min..max]\n{}\n\n{}",
         plan.ticks,
         plan.rounds,
+        machine(),
         heading()
     );
     let row = |name: &str, pairs, goal, note: &str| {

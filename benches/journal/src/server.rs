@@ -21,12 +21,15 @@ impl Server {
     /// When it cannot be started or does not listen in time.
     pub fn start(program: &str, args: impl FnOnce(u16) -> Vec<String>) -> Result<Server, String> {
         let port = free_port().map_err(|e| format!("no free port: {e}"))?;
-        let child = Command::new(program)
-            .args(args(port))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
+        let args = args(port);
+        let spawn = |program: &str| {
+            let mut command = Command::new(program);
+            command.args(&args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            command.spawn()
+        };
+        // Debian keeps some servers where a user's PATH does not look.
+        let child = spawn(program)
+            .or_else(|_| spawn(&format!("/usr/sbin/{program}")))
             .map_err(|e| format!("{program}: {e}"))?;
         let mut server = Server { child, port };
         let until = Instant::now() + Duration::from_secs(10);
