@@ -4,6 +4,7 @@
 //! The partition (one underlying's fold) owns the book and the epochs. It tells
 //! each model what changed and asks it for a body when its timer comes due.
 
+pub mod candles;
 pub mod gex;
 pub mod gravity;
 pub mod heatmap;
@@ -12,7 +13,7 @@ pub mod spot;
 #[cfg(test)]
 mod testing;
 
-use orrery_journal::units::{Price, RecvTime};
+use orrery_journal::units::{Price, RecvTime, VendorTime};
 use orrery_replay::fold::RestoreError;
 
 use self::parameters::Parameters;
@@ -34,7 +35,11 @@ pub fn partition_models(symbol: &str, parameters: &Parameters) -> Vec<Box<dyn Mo
         symbol: ticker.clone(),
         multiplier: proxy.multiplier,
     });
-    vec![Box::new(spot::SpotModel), Box::new(gravity::Gravity::new(parameters.gravity, proxy))]
+    vec![
+        Box::new(spot::SpotModel),
+        Box::new(candles::Candles::default()),
+        Box::new(gravity::Gravity::new(parameters.gravity, proxy)),
+    ]
 }
 
 /// How long a model lives.
@@ -70,6 +75,11 @@ pub enum Change<'a> {
     },
     /// A bar of the underlying (or its proxy, already scaled).
     UnderlyingBar {
+        /// First moment, and first moment after it; `None` for a proxy's, whose
+        /// prices are only about the underlying.
+        span: Option<(VendorTime, VendorTime)>,
+        /// First price.
+        open: f64,
         /// Highest price.
         high: f64,
         /// Lowest price.

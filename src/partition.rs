@@ -213,11 +213,13 @@ impl Partition {
     }
 
     fn bar(&mut self, input: &Input<'_>, bar: &Bar) {
-        let [high, low, close] = [bar.high, bar.low, bar.close].map(Price::to_f64);
+        let [open, high, low, close] = [bar.open, bar.high, bar.low, bar.close].map(Price::to_f64);
         if low <= 0.0 || close <= 0.0 || high < low {
             return;
         }
-        let change = |by: f64| Change::UnderlyingBar {
+        let change = |by: f64, span: Option<_>| Change::UnderlyingBar {
+            span,
+            open: open * by,
             high: high * by,
             low: low * by,
             close: close * by,
@@ -231,10 +233,10 @@ impl Partition {
                 }
             }
             Role::Underlying => {
-                self.tell_everybody(&change(1.0));
+                self.tell_everybody(&change(1.0, Some((bar.start, bar.end))));
                 self.observe_spot(input, close, SpotSource::Bar);
             }
-            Role::Proxy(by) => self.tell_everybody(&change(by)),
+            Role::Proxy(by) => self.tell_everybody(&change(by, None)),
             Role::Unknown | Role::Other => {}
         }
     }

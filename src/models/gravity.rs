@@ -156,7 +156,7 @@ impl Model for Gravity {
 
     fn apply(&mut self, change: &Change<'_>, market: &Market<'_>) -> bool {
         let due = match *change {
-            Change::UnderlyingBar { high, low, close, volume } => {
+            Change::UnderlyingBar { high, low, close, volume, .. } => {
                 self.bar(high, low, close, volume)
             }
             Change::UnderlyingTrade { price, size } => {

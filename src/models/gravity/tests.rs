@@ -13,7 +13,14 @@ fn fresh() -> Gravity {
 }
 
 fn flat_bar(price: f64, volume: f64) -> Change<'static> {
-    Change::UnderlyingBar { high: price, low: price, close: price, volume: Some(volume) }
+    Change::UnderlyingBar {
+        span: None,
+        open: price,
+        high: price,
+        low: price,
+        close: price,
+        volume: Some(volume),
+    }
 }
 
 fn body_of(model: &mut Gravity) -> Value {
@@ -68,8 +75,14 @@ fn bars_win_over_trades_and_are_never_added_to_them() {
 #[test]
 fn the_raw_profile_lies_at_the_close() {
     let mut model = fresh();
-    let bar =
-        Change::UnderlyingBar { high: 6503.0, low: 6500.0, close: 6503.0, volume: Some(3000.0) };
+    let bar = Change::UnderlyingBar {
+        span: None,
+        open: 6500.0,
+        high: 6503.0,
+        low: 6500.0,
+        close: 6503.0,
+        volume: Some(3000.0),
+    };
     model.apply(&bar, &at(0));
     let body = body_of(&mut model);
     assert_eq!(body["profile"]["bins"], serde_json::json!([545, 818, 1000, 363]));
@@ -79,7 +92,14 @@ fn the_raw_profile_lies_at_the_close() {
 #[test]
 fn what_cannot_be_used_is_counted() {
     let mut model = fresh();
-    let bar = |high, volume| Change::UnderlyingBar { high, low: 1.0, close: 1.0, volume };
+    let bar = |high, volume| Change::UnderlyingBar {
+        span: None,
+        open: 1.0,
+        high,
+        low: 1.0,
+        close: 1.0,
+        volume,
+    };
     for change in [
         bar(2.0, None),
         bar(f64::NAN, Some(1.0)),
@@ -161,6 +181,8 @@ fn give(model: &mut Gravity, given: &Given, seconds: i64) {
     let json;
     let change = match *given {
         Given::Bar(low, range, volume) => Change::UnderlyingBar {
+            span: None,
+            open: quarter(low),
             low: quarter(low),
             high: quarter(low + range),
             close: quarter(low + range / 2),
