@@ -16,6 +16,7 @@ mod levels;
 mod open;
 mod output;
 mod parameters;
+mod prove;
 mod redis;
 mod replay;
 mod restore;
@@ -106,6 +107,7 @@ enum Command {
     Serve(serve::Serve),
     Replay(replay::Replay),
     Verify(verify::Verify),
+    Prove(prove::Prove),
     Days(days::Days),
     Epochs(epochs::Epochs),
     Artifacts(artifacts::Artifacts),
@@ -136,6 +138,7 @@ pub fn run() -> ExitCode {
         Command::Serve(command) => serve::run(&common, &command),
         Command::Replay(command) => replay::run(&common, &command),
         Command::Verify(command) => verify::run(&common, &command),
+        Command::Prove(command) => prove::run(&common, &command),
         Command::Days(command) => days::run(&common, &command),
         Command::Epochs(command) => epochs::run(&common, &command),
         Command::Artifacts(command) => artifacts::run(&common, &command),

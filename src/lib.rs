@@ -7,6 +7,7 @@
 
 pub mod app;
 pub mod backend;
+pub mod bundle;
 pub mod cli;
 pub mod clock;
 pub mod control;

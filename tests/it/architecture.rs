@@ -17,6 +17,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("export", &["feeds"]),
     ("shelf", &[]),
     ("clock", &[]),
+    ("bundle", &[]),
     ("telemetry", &[]),
     ("projector", &["market", "models", "shelf", "clock"]),
     ("control", &["market", "shelf"]),
@@ -44,6 +45,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "app",
             "backend",
+            "bundle",
             "clock",
             "control",
             "export",

@@ -25,6 +25,13 @@ const COMMANDS: &[&[&str]] = &[
     &["levels"],
     &["explain"],
     &["parameters"],
+    &["prove"],
+    &["prove", "event"],
+    &["prove", "range"],
+    &["prove", "page"],
+    &["prove", "consistency"],
+    &["prove", "checkpoint"],
+    &["prove", "key"],
 ];
 
 #[test]

@@ -17,6 +17,7 @@ mod import;
 mod live;
 mod ops;
 mod oracle;
+mod proof;
 mod redis;
 mod served;
 mod sse;

@@ -127,6 +127,17 @@ impl Prover<'_> {
         pages.map(|(index, seqs)| self.page(index, size, Some(&seqs))).collect()
     }
 
+    /// How many pages hold the events from `from` to `to`.
+    ///
+    /// # Errors
+    /// [`ProveError`], each as it says.
+    pub fn pages_between(&self, from: Seq, to: Seq) -> Result<u64, ProveError> {
+        if from > to {
+            return Err(ProveError::NoRange { from, to });
+        }
+        Ok(self.place(to)? - self.place(from)? + 1)
+    }
+
     /// Proves all events from `from` to `to` in the first `size` pages.
     ///
     /// # Errors
