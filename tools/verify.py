@@ -283,8 +283,8 @@ def from_base64(text, what):
 
 
 def is_name(name):
-    bad = any(c == "+" or c.isspace() or unicodedata.category(c) == "Cc" for c in name)
-    return 1 <= len(name.encode()) <= 255 and not bad
+    bad = any(c == "+" or c.isspace() or unicodedata.category(c) in ("Cc", "Cs") for c in name)
+    return not bad and 1 <= len(name.encode()) <= 255
 
 
 class Key:
@@ -306,11 +306,15 @@ class Checkpoint:
     """Reads a signed note; refuses it unless `key` signed it."""
 
     def __init__(self, note, key):
-        if len(note.encode()) > 64 << 10 or any(c < " " and c != "\n" for c in note):
+        if len(note.encode(errors="replace")) > 64 << 10 or any(c < " " and c != "\n" for c in note):
             raise Refused("it is too long for a note, or has a control character")
+        if any("\ud800" <= c <= "\udfff" for c in note):
+            raise Refused("it is not UTF-8")
         text, empty, signatures = note.rpartition("\n\n")
         if not empty or not signatures.endswith("\n"):
             raise Refused("it is no signed note")
+        if signatures.count("\n") > 100:
+            raise Refused("it has too many signatures")
         text += "\n"
         good, found = False, []
         for line in signatures[:-1].split("\n"):
@@ -872,10 +876,11 @@ def main():
         return 0
     for event in events:
         print(line(event))
+    what = f"{len(events):,} events, in the log"
     if old is not None:
         print(f"what was signed at {old.size} pages is the beginning of it")
-    print(f"HOLDS: {len(events):,} events, in the log {signed.origin} of {signed.size} pages, "
-          f"root {signed.root.hex()}")
+        what = "the log"
+    print(f"HOLDS: {what} {signed.origin} of {signed.size} pages, root {signed.root.hex()}")
     return 0
 
 

@@ -393,12 +393,11 @@ fn print(common: &Common, proven: &Proven) -> anyhow::Result<()> {
         output::line(event.to_string());
     }
     let Checkpoint { origin, size, root } = &proven.checkpoint;
+    let mut what = format!("{} events, in the log", output::grouped(proven.events.len() as u64));
     if let Some(old) = &proven.old {
         output::line(format!("what was signed at {} pages is the beginning of it", old.size));
+        what = "the log".to_owned();
     }
-    let count = output::grouped(proven.events.len() as u64);
-    output::line(format!(
-        "HOLDS: {count} events, in the log {origin} of {size} pages, root {root}"
-    ));
+    output::line(format!("HOLDS: {what} {origin} of {size} pages, root {root}"));
     Ok(())
 }

@@ -353,7 +353,8 @@ fn both_checkers_refuse_changed_dropped_reordered_and_rehashed_events() {
         ("another claim's field", |b| b["events"] = json!([1]), "events"),
         ("format", |b| b["format"] = "orrery-proof/2".into(), "format"),
         ("what", |b| b["proves"] = "everything".into(), ""),
-        ("null", |b| b["pages"] = Value::Null, "pages"),
+        ("null", |b| b["pages"] = Value::Null, ""),
+        ("null for what is absent", |b| b["old"] = Value::Null, ""),
         ("a float", |b| b["from"] = json!(1.5), ""),
         ("a negative number", |b| b["from"] = json!(-1), ""),
         ("short hash", |b| b["pages"][0]["path"][0] = "AAAA".into(), ""),
@@ -407,6 +408,7 @@ fn both_checkers_refuse_changed_dropped_reordered_and_rehashed_events() {
         ("cut", text[..text.len() / 2].to_owned()),
         ("empty", String::new()),
         ("nested", "[".repeat(100_000)),
+        ("half a character", text.replacen("test.example", "\\ud800", 1)),
         ("a number", "7".to_owned()),
     ] {
         let path = orrery.file("bad.json", bad);
