@@ -131,7 +131,7 @@ fn lane_of(options: &Options, base: &Path, lane: u64, trials: u64) -> Result<Tot
         if totals.failures() > failures && !options.control {
             let kept = std::env::temp_dir().join(format!("orrery-crash-kept-{lane}-{number}"));
             fs::rename(&place.plan.dir, &kept).context("keeping the evidence")?;
-            totals.note(format!("kept: {}", kept.display()));
+            eprintln!("kept: {}: {:?}", kept.display(), totals.notes);
             number += 1;
             place = Place::new(base, lane, number, &mut random, options.control);
         }
@@ -256,4 +256,35 @@ fn close(place: &mut Place, totals: &mut Totals) -> Result<()> {
         let _ = fs::remove_dir_all(&plan.dir);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn visits(folder: &Path, found: &mut BTreeSet<String>) {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                visits(&path, found);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                let text = fs::read_to_string(&path).expect("reads");
+                let names = text.split("hit(\"").skip(1).filter_map(|rest| rest.split('"').next());
+                found.extend(names.map(str::to_owned));
+            }
+        }
+    }
+
+    /// A place that nobody visits any more would be a kill that never happens.
+    #[test]
+    fn every_named_place_is_visited_and_every_visit_has_a_name() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let mut found = BTreeSet::new();
+        for room in ["journal/src", "replay/src"] {
+            visits(&root.join(room), &mut found);
+        }
+        assert_eq!(found, PLACES.iter().map(|place| (*place).to_owned()).collect());
+    }
 }

@@ -15,6 +15,8 @@ pub mod child;
 pub mod cuts;
 pub mod inject;
 pub mod kill;
+pub mod ledger;
 pub mod parent;
 pub mod payload;
 pub mod random;
+pub mod states;

@@ -1,16 +1,21 @@
 //! The harness and its child: see the library.
 #![allow(clippy::print_stdout)]
 
+use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::Result;
 use clap::{Parser, Subcommand};
 use orrery_crash::child::{self, Plan};
 use orrery_crash::parent::Outcome;
-use orrery_crash::{cuts, inject, kill};
+use orrery_crash::{cuts, inject, kill, ledger, states};
 
 #[derive(Parser)]
 #[command(about = "Crashes the journal in every way we know, and counts")]
 struct Arguments {
+    /// Add the counts to the ledger of the repository
+    #[arg(long, global = true)]
+    ledger: bool,
     #[command(subcommand)]
     what: What,
 }
@@ -18,27 +23,49 @@ struct Arguments {
 #[derive(Subcommand)]
 enum What {
     /// The child: opens, checks, writes on
+    #[command(hide = true)]
     Write(Plan),
     /// The child: opens and checks
+    #[command(hide = true)]
     Check(Plan),
     /// SIGKILL at random moments and at named places
     Kill(kill::Options),
     /// Power cuts by copies of an ext4 image
     Cuts(cuts::Options),
+    /// Crash states rebuilt from recorded system calls
+    States(states::Options),
     /// Calls of the system that fail
     Inject(inject::Options),
+    /// Makes the totals in docs/reliability.md from the ledger
+    Ledger,
 }
 
 fn main() -> ExitCode {
-    let outcome = match Arguments::parse().what {
+    let Arguments { ledger, what } = Arguments::parse();
+    let told = match what {
         What::Write(plan) => return code(child::write(&plan)),
         What::Check(plan) => return code(child::check(&plan)),
-        What::Kill(options) => kill::run(&options).map(|o| tell("kill", &o)),
-        What::Cuts(options) => cuts::run(&options).map(|o| tell("cuts", &o)),
-        What::Inject(options) => inject::run(&options).map(|o| tell("inject", &o)),
+        What::Kill(o) => kill::run(&o).map(|found| ("kill -9", o.seed, o.control, found)),
+        What::Cuts(o) => {
+            cuts::run(&o).map(|found| ("power cut (ext4 image)", o.seed, o.control, found))
+        }
+        What::States(o) => states::run(&o).map(|found| {
+            ("crash state (recorded calls)", o.seed, o.control || o.no_folders, found)
+        }),
+        What::Inject(o) => inject::run(&o).map(|found| ("failing call", o.seed, o.control, found)),
+        What::Ledger => return done(ledger::write(root()).map(|()| true)),
     };
+    done(told.and_then(|(what, seed, control, found)| tell(what, seed, control, &found, ledger)))
+}
+
+fn code(outcome: Result<(), u8>) -> ExitCode {
+    outcome.map_or_else(ExitCode::from, |()| ExitCode::SUCCESS)
+}
+
+fn done(outcome: Result<bool>) -> ExitCode {
     match outcome {
-        Ok(code) => code,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(e) => {
             eprintln!("orrery-crash: {e:#}");
             ExitCode::FAILURE
@@ -46,20 +73,28 @@ fn main() -> ExitCode {
     }
 }
 
-fn code(outcome: Result<(), u8>) -> ExitCode {
-    outcome.map_or_else(ExitCode::from, |()| ExitCode::SUCCESS)
+/// The repository; the harness is run from a build in it.
+fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
-fn tell(what: &str, outcome: &Outcome) -> ExitCode {
-    let totals = match outcome {
-        Outcome::Done(totals) => totals,
+/// One line; whether the run ended as it must: a control fails.
+fn tell(what: &str, seed: u64, control: bool, outcome: &Outcome, ledger: bool) -> Result<bool> {
+    let name = if control { format!("{what} (control, must fail)") } else { what.to_owned() };
+    match outcome {
         Outcome::Skipped(why) => {
-            println!("{what}: skipped: {why}");
-            return ExitCode::SUCCESS;
+            println!("{name}: skipped: {why}");
+            Ok(true)
         }
-    };
-    println!("{}", totals.line(what));
-    println!("{:?}", totals.places);
-    totals.notes.iter().for_each(|note| println!("  {note}"));
-    if totals.failures() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        Outcome::Done(totals) => {
+            println!("{}", totals.line(&name));
+            if !control {
+                totals.notes.iter().for_each(|note| println!("  {note}"));
+            }
+            if ledger {
+                ledger::append(root(), what, seed, control, totals)?;
+            }
+            Ok((totals.failures() > 0) == control)
+        }
+    }
 }

@@ -215,7 +215,6 @@ pub struct Totals {
 impl Totals {
     /// Takes note of what went wrong.
     pub fn note(&mut self, text: String) {
-        eprintln!("{text}");
         if self.notes.len() < 20 {
             self.notes.push(text);
         }
@@ -275,6 +274,12 @@ impl Totals {
         other.notes.into_iter().for_each(|note| self.note(note));
     }
 
+    fn stops(&self) -> String {
+        let stopped: u64 = self.places.values().sum();
+        let (places, checkpoints) = (self.places.len(), self.checkpoints);
+        format!(", {stopped} stops at {places} named places, {checkpoints} checkpoints")
+    }
+
     /// How many things went wrong.
     #[must_use]
     pub fn failures(&self) -> u64 {
@@ -286,7 +291,7 @@ impl Totals {
     pub fn line(&self, what: &str) -> String {
         format!(
             "{what}: {} trials, {} acknowledged events, {} lost, {} invented or doubled, {} bad \
-             openings of {}, slowest opening {} ms ({} over a second), {} checkpoints",
+             openings of {}, slowest opening {} ms ({} over a second){}",
             self.trials,
             self.acknowledged,
             self.lost,
@@ -295,7 +300,7 @@ impl Totals {
             self.opened,
             self.slowest_us / 1000,
             self.slow,
-            self.checkpoints,
+            if self.checkpoints > 0 { self.stops() } else { String::new() },
         )
     }
 }

@@ -7,6 +7,7 @@
 // The task runner reads the environment on purpose; no fold lives here.
 #![allow(clippy::disallowed_methods)]
 
+mod crash;
 mod setup;
 
 use std::process::{Command, ExitCode, Stdio};
@@ -16,7 +17,9 @@ fn main() -> ExitCode {
     let outcome = match task.as_deref() {
         Some("test") => test(),
         Some("setup") => setup::run(),
-        _ => Err("usage: cargo xtask test | setup\n  test   install what is missing, then fmt, clippy, all tests, docs\n  setup  only install what is missing".to_owned()),
+        Some("crash") => by_hand(std::env::args().skip(2).collect()),
+        Some("ledger") => crash::run("totals of the ledger", ["ledger"]),
+        _ => Err("usage: cargo xtask test | setup | crash | ledger\n  test   install what is missing, then fmt, clippy, all tests, docs\n  setup  only install what is missing\n  crash  one crash harness: kill, cuts, states, inject (--help says more)\n  ledger make the totals in docs/reliability.md from the ledger".to_owned()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -25,6 +28,10 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn by_hand(words: Vec<String>) -> Result<(), String> {
+    crash::run("crash harness", words.iter().map(String::as_str))
 }
 
 fn test() -> Result<(), String> {
@@ -46,6 +53,7 @@ fn test() -> Result<(), String> {
     // They have just run; once is enough for the longest of all tests.
     let rest = ["--", "--skip", "determinism::determinism_"];
     cargo("tests", &[&["test", "--locked", "--workspace", "--no-fail-fast"][..], &rest].concat())?;
+    crash::check()?;
     // Printed, never judged: figures depend on what else the machine does.
     cargo(
         "the journal against this machine",

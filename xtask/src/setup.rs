@@ -7,8 +7,12 @@ use std::process::Command;
 use crate::step;
 
 /// Programs that the tests start, and the Debian package of each.
-const PROGRAMS: &[(&str, &str)] =
-    &[("redis-server", "redis-server"), ("gcc", "gcc"), ("python3", "python3")];
+const PROGRAMS: &[(&str, &str)] = &[
+    ("redis-server", "redis-server"),
+    ("gcc", "gcc"),
+    ("python3", "python3"),
+    ("strace", "strace"),
+];
 
 /// Where the Python of the oracles lives.
 const ORACLES: &str = "target/oracles";
