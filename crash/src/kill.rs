@@ -100,6 +100,10 @@ impl Place {
                 plan.window = 1 + random.below(16) as usize;
             }
         }
+        if control {
+            // So much under way that a kill must hit some of it.
+            (plan.batch, plan.window) = (200, 64);
+        }
         Place { plan, track: Track::default(), lives: 0, number }
     }
 
@@ -172,7 +176,7 @@ fn life(
         prepare(&plan.dir, name)?;
     }
     let mut child = Child::start(&[], "write", &plan)?;
-    if named.is_none() && random.below(3) > 0 {
+    if named.is_none() && (plan.early || random.below(3) > 0) {
         // Most random kills hit a writer, the others the opening, too.
         child.listen(Instant::now() + PATIENCE, |life| life.opened.is_some());
     }

@@ -8,7 +8,7 @@ use crate::{cargo_path, step};
 /// Each harness and its control, which must lose something.
 const CHECKS: &[(&str, &str)] = &[
     ("300 kills", "kill --trials 300"),
-    ("kills, control", "kill --trials 24 --control"),
+    ("kills, control", "kill --trials 40 --control"),
     ("200 power cuts", "cuts --trials 200"),
     ("power cuts, control", "cuts --trials 16 --control"),
     ("crash states", "states --states 100"),
