@@ -110,8 +110,10 @@ impl Decoder {
         if got != expected {
             return Err(PageError::Address { expected, got });
         }
-        self.canonical.clear();
-        self.canonical.extend_from_slice(&canonical_label(label));
+        self.canonical.resize(self.canonical.len().max(LABEL), 0);
+        if let Some(begin) = self.canonical.first_chunk_mut::<LABEL>() {
+            *begin = canonical_label(label);
+        }
         let columns = LABEL..stored.len().saturating_sub(SEAL);
         let columns = stored.get(columns).ok_or_else(|| bad("shorter than its hash"))?;
         v1::decode(columns, label.count as usize, rows_len, &mut self.canonical, &mut self.columns)
@@ -139,6 +141,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::canon::Rows;
     use crate::event::{self, Kind};
     use crate::units::TradingDay;
 
@@ -236,6 +239,37 @@ mod tests {
                 // An unused bit may change nothing; anything else is refused.
                 prop_assert!(found == label(count) && again == rows);
             }
+        }
+    }
+
+    /// The decoder's memory is not cleared between pages of ticks.
+    #[test]
+    fn nothing_of_one_page_is_left_in_the_next() {
+        let ticks = |seed: u64, count: usize, flags: u8| {
+            let (all, mut out) = (rows(seed, count * 8, true), Vec::new());
+            let ticks = Rows::new(&all).flatten();
+            for tick in ticks.filter(|r| matches!(r.kind, Kind::Quote | Kind::Trade)).take(count) {
+                // With and without vendor times.
+                let mut row = tick.bytes.to_vec();
+                row[23] &= flags;
+                event::encode(&event::parse(&row, tick.kind).expect("a row"), &mut out);
+            }
+            out
+        };
+        let pages = [
+            (rows(5, 900, false), 900),
+            (ticks(6, 700, 0xff), 700),
+            (ticks(7, 700, 0xfe), 700),
+            (rows(8, 300, true), 300),
+            (ticks(9, 400, 0xfe), 400),
+            (ticks(10, 4_000, 0xff), 4_000),
+            (ticks(11, 4_000, 0x00), 4_000),
+        ];
+        let (mut encoder, mut decoder) = (Encoder::default(), Decoder::default());
+        for (page, count) in pages.iter().chain(pages.iter().rev()) {
+            let (stored, address) = encoder.encode(label(*count), page);
+            let (_, again) = decoder.decode(&stored, Seq(77), address).expect("decodes");
+            assert!(again == page, "a page of {count}");
         }
     }
 

@@ -93,8 +93,9 @@ impl<'a> Source<'a> {
 
     /// Reads `count` values into `out`, replacing what it held.
     pub(super) fn unpack(&mut self, count: usize, out: &mut Vec<u64>) -> Result<(), &'static str> {
-        out.clear();
-        self.unpack_more(count, out)
+        // Not cleared before: what is there already need not be made zero.
+        out.resize(count, 0);
+        self.fill(out)
     }
 
     /// Reads `count` values behind those that `out` holds.
@@ -105,29 +106,36 @@ impl<'a> Source<'a> {
     ) -> Result<(), &'static str> {
         let held = out.len();
         out.resize(held + count, 0);
-        for block in out.get_mut(held..).unwrap_or_default().chunks_mut(BLOCK) {
+        self.fill(out.get_mut(held..).unwrap_or_default())
+    }
+
+    /// Reads as many values as there is room for.
+    fn fill(&mut self, out: &mut [u64]) -> Result<(), &'static str> {
+        for block in out.chunks_mut(BLOCK) {
             let width = usize::from(self.byte()?);
             if width > 64 {
                 return Err("a column is wider than its values");
             }
             if width == 0 {
+                block.fill(0);
                 continue;
             }
             // The tail of what is left may serve as padding for whole words.
             let all = self.bytes;
             let packed = self.take((block.len() * width).div_ceil(8))?;
             let mask = u64::MAX >> (64 - width);
-            let words = all.len().saturating_sub(16) * 8;
             let mut bit = 0usize;
-            for value in block {
-                let at = bit / 8;
-                *value = if width <= 56 && bit < words {
-                    let word = all.get(at..).and_then(|b| b.first_chunk()).copied();
-                    u64::from_le_bytes(word.unwrap_or_default()) >> (bit % 8) & mask
-                } else {
-                    slow(packed, bit) & mask
-                };
-                bit += width;
+            if width <= 56 && packed.len() + 8 <= all.len() {
+                for value in block {
+                    let word = all.get(bit / 8..).and_then(|b| b.first_chunk()).copied();
+                    *value = u64::from_le_bytes(word.unwrap_or_default()) >> (bit % 8) & mask;
+                    bit += width;
+                }
+            } else {
+                for value in block {
+                    *value = slow(packed, bit) & mask;
+                    bit += width;
+                }
             }
         }
         Ok(())

@@ -24,8 +24,8 @@ pub(in crate::page) struct Scratch {
     group: Group,
 }
 
-/// Appends the canonical rows of stored columns to `canonical`, which holds a
-/// label already.
+/// Puts the canonical rows of stored columns behind the label that `canonical`
+/// begins with, in place of what is there.
 pub(in crate::page) fn decode(
     columns: &[u8],
     count: usize,
@@ -50,8 +50,16 @@ pub(in crate::page) fn decode(
     if len != rows_len {
         return Err("the kinds do not add up to the length");
     }
+    // Rows of the page before may be there still. Every byte of quotes and
+    // trades is written below; anything else begins as zeros.
     canonical.resize(LABEL + rows_len, 0);
     let rows = canonical.get_mut(LABEL..).unwrap_or_default();
+    let ticks = Kind::ALL
+        .into_iter()
+        .all(|kind| !present[kind as usize] || matches!(kind, Kind::Quote | Kind::Trade));
+    if !ticks {
+        rows.fill(0);
+    }
 
     let distinct = usize::try_from(source.varint()?).ok().filter(|d| *d <= count);
     let distinct = distinct.ok_or("more instruments than events")?;
@@ -91,6 +99,12 @@ pub(in crate::page) fn decode(
             (*tag as u8, *dense as u32, at)
         });
         gather(events, kind, distinct, last, references, group);
+        if kind == Kind::Trade {
+            for at in group.offsets.iter().map(|at| *at as usize) {
+                store::<2>(rows, at + 50, 0);
+                store::<8>(rows, at + 56, 0);
+            }
+        }
         take_field(&mut source, rows, group, &FLAGS, column, values)?;
         decode_vendor_times(&mut source, rows, group, column)?;
         for f in schema(kind) {
@@ -133,6 +147,8 @@ fn decode_vendor_times(
             let distance = unzigzag(values.next().copied().unwrap_or_default());
             let whole = units.floor(recv);
             store::<8>(rows, o + 8, whole.wrapping_sub(distance).wrapping_mul(g) as u64);
+        } else {
+            store::<8>(rows, o + 8, 0);
         }
     }
     Ok(())
