@@ -7,9 +7,11 @@
 //! (the writer is handed one).
 //!
 //! To read on: [`units`] and [`event`] are the vocabulary; `stage` turns drafts
-//! into rows, `tail` rows into frames and pages; `writer` drives them; `reader` brings events
-//! back; [`preflight`] looks at the files
-//! before anything is opened; [`proof`] proves events to others; `recover` opens; [`store`] is the seam to the disk. `FORMAT.md` has
+//! into rows (producers of [`event::TickBatch`] do it themselves), `tail` gives
+//! rows their place in frames and pages, `seal` makes a page what is stored;
+//! `writer` drives them and says who hands what to whom; `reader` brings events
+//! back, [`Filter`] only some; [`preflight`] looks at the files before anything
+//! is opened; [`proof`] proves events to others; `recover` opens; [`store`] is the seam to the disk. `FORMAT.md` has
 //! every byte.
 #![warn(missing_docs)]
 

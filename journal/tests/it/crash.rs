@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use orrery_journal::event::{Draft, Event};
+use orrery_journal::event::{Draft, Event, IndexValue, TickBatch};
 use orrery_journal::store::memory::MemoryStore;
 use orrery_journal::store::{Batch, Durability, Pair, Store, StoreError, Table};
-use orrery_journal::units::Seq;
-use orrery_journal::{AppendError, Calendar, Journal, OpenOptions, SyncMode};
+use orrery_journal::units::{InstrumentId, Seq};
+use orrery_journal::{AppendError, Calendar, Journal, OpenOptions, SyncMode, Ticket};
 
 use crate::support::*;
 
@@ -214,4 +214,53 @@ fn a_creation_that_was_broken_off_is_begun_again() {
     drop(journal);
     assert!(!anew.exists());
     assert_eq!(Journal::open(data.path(), &utc()).expect("opens again").head(), head);
+}
+
+/// One commit fails while the next one is planned and its pages are being
+/// sealed: answers come in order, and none is given for what may not be there.
+#[test]
+fn a_commit_that_fails_takes_those_behind_it_along() {
+    for survives in [false, true] {
+        for good in 0..6 {
+            let store = Arc::new(MemoryStore::new());
+            let drafts = session(9, 30_000, 2);
+            let journal = open(&store, SyncMode::Group);
+            store.fail_after(good, survives);
+            let writer = journal.writer(clock).expect("a writer");
+            let mut tickets = Vec::new();
+            for (at, piece) in drafts.chunks(3_000).enumerate() {
+                if at % 2 == 0 {
+                    let Ok(ticket) = writer.append(piece.to_vec()) else { break };
+                    tickets.push(ticket);
+                    continue;
+                }
+                let mut ticks = TickBatch::new();
+                for draft in piece {
+                    let value = IndexValue::default();
+                    ticks.index_value(draft.recv, None, InstrumentId::NONE, draft.source, value);
+                }
+                let Ok(ticket) = writer.append_ticks(ticks) else { break };
+                tickets.push(ticket);
+            }
+            let answers: Vec<_> = tickets.into_iter().map(Ticket::wait).collect();
+            let taken = answers.iter().take_while(|answer| answer.is_ok()).count();
+            let poisoned = |a: &Result<_, _>| matches!(a, Err(AppendError::Poisoned { .. }));
+            assert!(answers[taken..].iter().all(poisoned), "{answers:?}");
+            let mut next = Seq::FIRST;
+            for appended in answers[..taken].iter().flatten() {
+                assert_eq!(appended.first, next, "in order");
+                next = appended.last.next();
+            }
+            assert!(taken >= good as usize, "each commit carries an append at least");
+            assert_eq!(journal.head().seq.next(), next, "nothing unsure is shown");
+            let shown = events(&journal);
+            drop(writer);
+
+            let image = Arc::new(store.crash_image(0));
+            let again = open(&image, SyncMode::Group);
+            assert!(events(&again).starts_with(&shown));
+            assert!(survives || again.head().seq == journal.head().seq);
+            verify_clean(&again);
+        }
+    }
 }
