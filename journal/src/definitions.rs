@@ -105,14 +105,18 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(Label, Vec<Definition>), String> {
     if blake3::hash(plain).as_bytes() != hash {
         return Err("does not match its hash".into());
     }
-    let mut rest = plain.get(LABEL..).ok_or("shorter than its label")?;
+    let (head, mut rest) = plain.split_at_checked(LABEL).ok_or("shorter than its label")?;
+    if head.get(28..).is_none_or(|zeros| zeros.iter().any(|b| *b != 0)) {
+        return Err("something stands where zeros should".into());
+    }
     let mut out = Vec::with_capacity(label.count as usize);
     while let Some((head, tail)) = rest.split_at_checked(ENTRY) {
         let (text, tail) =
             tail.split_at_checked(usize::from(head[2])).ok_or("an entry is cut short")?;
-        let name = match head[1] {
-            1 => Name::Inline(text.into()),
-            _ => Name::Blob(Address(text.try_into().map_err(|_| "an address is cut short")?)),
+        let name = match (head[1], head[3]) {
+            (1, 0) => Name::Inline(text.into()),
+            (0, 0) => Name::Blob(Address(text.try_into().map_err(|_| "an address is cut short")?)),
+            _ => return Err("a name that is neither text nor an address".into()),
         };
         out.push(Definition {
             kind: Kind::from_tag(head[0]).ok_or("an unknown kind")?,

@@ -5,7 +5,7 @@
 //! in the label's last half, and the rows as they are. All its events lie in
 //! one trading day and in one page to be.
 
-use crate::canon::{LABEL, Label};
+use crate::canon::{LABEL, Label, u32_at};
 
 pub(crate) const MAGIC: &[u8; 8] = b"ORRYFRAM";
 const VERSION: u32 = 1;
@@ -32,6 +32,9 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(Label, &[u8]), String> {
         return Err(format!("frame version {version} is unknown"));
     }
     let (head, rows) = bytes.split_at_checked(LABEL).ok_or("shorter than its label")?;
+    if u32_at(head, 28) != Some(0) {
+        return Err("something stands where zeros should".into());
+    }
     let (plain, stored) = head.split_at(LABEL / 2);
     let mut hasher = blake3::Hasher::new();
     hasher.update(plain).update(&[0; LABEL / 2]).update(rows);

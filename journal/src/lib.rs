@@ -28,6 +28,8 @@ mod fault;
 pub mod files;
 mod filter;
 mod frame;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod guard;
 mod index;
 mod intern;

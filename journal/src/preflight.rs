@@ -9,6 +9,7 @@
 
 mod head;
 mod log;
+pub(crate) mod probe;
 mod table;
 mod tree;
 mod window;

@@ -215,6 +215,9 @@ impl PageSummary {
         if plain.len() != FIXED + 8 * (lists + words) {
             return Err("length does not match its lists".into());
         }
+        if u32_at(plain, 28) != Some(0) {
+            return Err("something stands where zeros should".into());
+        }
         let instruments = match version {
             VERSION_1 if words == 0 => None,
             VERSION_1 => return Err("version 1 and instruments".into()),
@@ -232,6 +235,24 @@ impl PageSummary {
                 })
                 .collect()
         };
+        let tally = Tally {
+            kinds: list(0, kinds),
+            sources: list(kinds, sources),
+            refused: list(kinds + sources, refused),
+        };
+        let ascends = |list: &Counts| list.is_sorted_by(|a, b| a.0 < b.0);
+        if ![&tally.kinds, &tally.sources, &tally.refused].into_iter().all(ascends) {
+            return Err("a list does not ascend".into());
+        }
+        // Sums over many pages rely on it.
+        let events = |list: &Counts| list.iter().map(|(_, n)| u64::from(*n)).sum::<u64>();
+        let count = u64::from(label.count);
+        if events(&tally.kinds) != count
+            || events(&tally.sources) > count
+            || events(&tally.refused) > count
+        {
+            return Err("the lists do not add up to the count".into());
+        }
         let summary = PageSummary {
             first: label.first,
             count: label.count,
@@ -239,11 +260,7 @@ impl PageSummary {
             address: Address(plain[32..LABEL].try_into().map_err(|_| short)?),
             first_recv: RecvTime(u64_at(plain, 64).ok_or(short)? as i64),
             last_recv: RecvTime(u64_at(plain, 72).ok_or(short)? as i64),
-            tally: Tally {
-                kinds: list(0, kinds),
-                sources: list(kinds, sources),
-                refused: list(kinds + sources, refused),
-            },
+            tally,
         };
         Ok((summary, instruments))
     }
@@ -252,6 +269,31 @@ impl PageSummary {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lists_that_do_not_add_up_are_refused() {
+        let summary = |kinds, sources, refused| PageSummary {
+            first: Seq(1),
+            count: 7,
+            day: TradingDay(1),
+            address: Address::default(),
+            first_recv: RecvTime(0),
+            last_recv: RecvTime(0),
+            tally: Tally { kinds, sources, refused },
+        };
+        let good = summary(vec![(1, 4), (16, 3)], vec![(1, 7)], vec![(2, 3)]);
+        let encode = |summary: &PageSummary| summary.encode(&Instruments::of([1]));
+        assert_eq!(PageSummary::decode(&encode(&good)).map(|(found, _)| found), Ok(good));
+        for bad in [
+            summary(vec![(1, 4), (16, 4)], vec![], vec![]),
+            summary(vec![(1, u32::MAX), (16, 8)], vec![], vec![]),
+            summary(vec![(1, 7)], vec![(1, 8)], vec![]),
+            summary(vec![(1, 7)], vec![], vec![(1, 4), (2, 4)]),
+            summary(vec![(16, 3), (1, 4)], vec![], vec![]),
+        ] {
+            assert!(PageSummary::decode(&encode(&bad)).is_err(), "{bad:?}");
+        }
+    }
 
     #[test]
     fn summaries_come_back_and_every_flipped_bit_is_found() {

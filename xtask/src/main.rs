@@ -8,6 +8,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod crash;
+mod fuzz;
 mod setup;
 
 use std::process::{Command, ExitCode, Stdio};
@@ -19,7 +20,8 @@ fn main() -> ExitCode {
         Some("setup") => setup::run(),
         Some("crash") => by_hand(std::env::args().skip(2).collect()),
         Some("ledger") => crash::run("totals of the ledger", ["ledger"]),
-        _ => Err("usage: cargo xtask test | setup | crash | ledger\n  test   install what is missing, then fmt, clippy, all tests, docs\n  setup  only install what is missing\n  crash  one crash harness: kill, cuts, states, inject (--help says more)\n  ledger make the totals in docs/reliability.md from the ledger".to_owned()),
+        Some("fuzz") => fuzz::run(&std::env::args().skip(2).collect::<Vec<_>>()),
+        _ => Err("usage: cargo xtask test | setup | crash | ledger | fuzz\n  test   install what is missing, then fmt, clippy, all tests, docs\n  setup  only install what is missing\n  crash  one crash harness: kill, cuts, states, inject (--help says more)\n  ledger make the totals in docs/reliability.md from the ledger\n  fuzz   feed the decoders with noise: [TARGET...] [--seconds N]".to_owned()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -59,6 +61,7 @@ fn test() -> Result<(), String> {
         "the journal against this machine",
         &["bench", "--locked", "--quiet", "--bench", "journal", "--", "--self", "--short"],
     )?;
+    fuzz::run(&[])?;
     step(
         "documentation",
         Command::new(cargo_path())

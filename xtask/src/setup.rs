@@ -10,6 +10,7 @@ use crate::step;
 const PROGRAMS: &[(&str, &str)] = &[
     ("redis-server", "redis-server"),
     ("gcc", "gcc"),
+    ("g++", "g++"),
     ("python3", "python3"),
     ("strace", "strace"),
 ];

@@ -251,15 +251,6 @@ pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    impl Source for &[u8] {
-        fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
-            let from = self.get(at as usize..).unwrap_or_default();
-            let n = from.len().min(buffer.len());
-            buffer[..n].copy_from_slice(&from[..n]);
-            Ok(n)
-        }
-    }
-
     pub(in crate::preflight) fn put(out: &mut Vec<u8>, seqno: u64, values: &[&[u8]]) {
         out.push(1);
         out.extend_from_slice(&(values.len() as u32).to_le_bytes());

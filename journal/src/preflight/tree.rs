@@ -134,7 +134,7 @@ pub(super) fn small(path: &Path, len: u64) -> io::Result<Option<Vec<u8>>> {
 const TABLES: &str = "tables";
 
 /// A file as a manifest names it.
-struct Named {
+pub(super) struct Named {
     /// Its folder.
     kind: &'static str,
     id: u64,
@@ -148,7 +148,7 @@ struct Named {
 /// A manifest is an archive of sections with a table of contents, found by its
 /// magic: `TOC!`, count u32, then position u64, length u64, name length u16,
 /// name.
-fn files(manifest: &[u8]) -> Option<Vec<Named>> {
+pub(super) fn files(manifest: &[u8]) -> Option<Vec<Named>> {
     let part = |name| {
         let contents = manifest.windows(4).rposition(|w| w == b"TOC!")?;
         let (from, len) = section(manifest.get(contents..)?, name)?;

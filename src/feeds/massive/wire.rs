@@ -13,6 +13,8 @@
 
 mod careful;
 mod fast;
+#[doc(hidden)]
+pub mod probe;
 mod scan;
 #[cfg(test)]
 mod tests;
