@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use std::hint::black_box;
 use std::time::Instant;
 
+use orrery::feeds::intake::Intake;
 use orrery::feeds::massive::wire::{self, Fact, FactBody, Sink};
 use orrery::feeds::{Decoded, Recv};
 use orrery_journal::event::RefusalReason;
@@ -19,8 +20,6 @@ use serde::Deserialize;
 const CONTRACTS: usize = 12_000;
 /// Messages of one frame.
 const FRAME: usize = 50;
-/// Frames of one append.
-const FRAMES: usize = 80;
 const ROUNDS: usize = 7;
 
 /// A deterministic stream of numbers (xorshift*): the same messages every run.
@@ -173,30 +172,23 @@ fn values(frames: &[String]) -> u64 {
     count
 }
 
-/// Text to durable events in a journal of its own, opened beforehand.
+/// Text to durable events in a journal of its own, opened beforehand: reading,
+/// ids and rows on this thread, place, hashes and fsync on the journal's.
 fn journaled(frames: &[String]) -> f64 {
     let dir = tempfile::tempdir().unwrap();
     let journal = Journal::open(dir.path(), &OpenOptions::default()).unwrap();
     let writer = journal.writer(|| RecvTime(0)).unwrap();
     let source = writer.define_source("{\"feed\":\"bench\"}").unwrap();
     let start = Instant::now();
-    let (mut tickets, mut count) = (Vec::new(), 0);
-    for frames in frames.chunks(FRAMES) {
-        let mut out = Decoded { drafts: Vec::with_capacity(FRAME * FRAMES), ..Decoded::default() };
-        for frame in frames {
-            wire::frame(frame.as_bytes(), Recv::Own, &mut out);
-        }
-        out.drafts.iter_mut().for_each(|draft| draft.source = source);
-        count += out.drafts.len();
-        tickets.push(writer.append(out.drafts).unwrap());
+    let mut intake = Intake::new(&journal, &writer, source);
+    for frame in frames {
+        intake.frame(frame.as_bytes(), Recv::Own).unwrap();
     }
-    for ticket in tickets {
-        ticket.wait().unwrap();
-    }
+    let taken = intake.finish().unwrap();
     let seconds = start.elapsed().as_secs_f64();
-    assert_eq!(count, frames.len() * FRAME);
+    assert_eq!(taken.facts as usize, frames.len() * FRAME);
     writer.close().unwrap();
-    count as f64 / seconds
+    taken.facts as f64 / seconds
 }
 
 fn timed(read: fn(&[String]) -> u64, frames: &[String]) -> f64 {

@@ -20,6 +20,7 @@ pub mod deribit;
 pub mod desk;
 pub mod file;
 pub mod inflate;
+pub mod intake;
 pub mod lean;
 pub mod literal;
 pub mod massive;

@@ -14,7 +14,7 @@ pub use chain::{ChainRow, ChainRows, ExerciseStyle, OptionRight, RowsError};
 pub use codec::{EVENT_BYTES_LONG, EVENT_BYTES_SHORT, EventError, decode, encode, encoded_len};
 pub(crate) use codec::{parse, parse_tick};
 pub use draft::{BlobDraft, ChainDraft, ChainRowDraft, Draft, DraftBody, InstrumentRef};
-pub use ticks::TickBatch;
+pub use ticks::{TickBatch, TickMark};
 
 use crate::units::{Address, InstrumentId, Price, RecvTime, Seq, SourceId, VendorTime};
 

@@ -80,15 +80,19 @@ pub fn is_occ(text: &[u8]) -> bool {
     else {
         return false;
     };
-    let [y1, y2, m1, m2, d1, d2, right, strike @ ..] = terms else { return false };
-    let digits = [y1, y2, m1, m2, d1, d2].into_iter().chain(strike).all(u8::is_ascii_digit);
-    let two = |high: &u8, low: &u8| (high.wrapping_sub(b'0')) * 10 + low.wrapping_sub(b'0');
-    digits
-        && root.first().is_some_and(u8::is_ascii_uppercase)
-        && root.iter().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
-        && (1..=days_of_month(two(y1, y2), two(m1, m2))).contains(&two(d1, d2))
+    let Some((date, rest)) = terms.split_first_chunk::<6>() else { return false };
+    let Some((right, strike)) = rest.split_first() else { return false };
+    let Ok(strike) = <[u8; 8]>::try_from(strike) else { return false };
+    // Not byte by byte with an early end: all at once is faster.
+    let digits = |bytes: &[u8]| bytes.iter().fold(true, |all, b| all & b.is_ascii_digit());
+    let word = root.iter().fold(true, |all, b| all & (b.is_ascii_uppercase() | b.is_ascii_digit()));
+    if !(word & digits(date) & digits(&strike)) || strike == *b"00000000" {
+        return false;
+    }
+    let [y1, y2, m1, m2, d1, d2] = date.map(|b| b - b'0');
+    root.first().is_some_and(u8::is_ascii_uppercase)
+        && (1..=days_of_month(y1 * 10 + y2, m1 * 10 + m2)).contains(&(d1 * 10 + d2))
         && matches!(right, b'C' | b'P')
-        && strike.iter().any(|b| *b != b'0')
 }
 
 /// Days of a month of 2000 to 2099; 0 when there is no such month.

@@ -38,7 +38,37 @@ pub struct TickBatch {
     unstamped: bool,
 }
 
+/// How much a [`TickBatch`] held at some time.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TickMark {
+    bytes: usize,
+    count: usize,
+    named: Named,
+    latest: Option<RecvTime>,
+    unstamped: bool,
+}
+
 impl TickBatch {
+    /// What it holds now, for [`TickBatch::rollback`].
+    #[must_use]
+    pub fn mark(&self) -> TickMark {
+        let TickBatch { rows, count, named, latest, unstamped } = self;
+        TickMark {
+            bytes: rows.len(),
+            count: *count,
+            named: *named,
+            latest: *latest,
+            unstamped: *unstamped,
+        }
+    }
+
+    /// Forgets what came after a mark of this batch.
+    pub fn rollback(&mut self, mark: TickMark) {
+        self.rows.truncate(mark.bytes);
+        self.count = mark.count;
+        (self.named, self.latest, self.unstamped) = (mark.named, mark.latest, mark.unstamped);
+    }
+
     /// No ticks yet.
     #[must_use]
     pub fn new() -> TickBatch {
