@@ -16,7 +16,8 @@ use crate::child::Plan;
 use crate::parent::{Child, Outcome, Scratch, Totals, Track};
 use crate::random::mix;
 
-const PATIENCE: Duration = Duration::from_secs(120);
+/// Long: a start on a machine with far more to do than it can takes minutes.
+const PATIENCE: Duration = Duration::from_secs(900);
 
 /// What to do.
 #[derive(Clone, Debug, clap::Args)]

@@ -72,7 +72,8 @@ struct Sum {
 }
 
 /// The table of all lines of a ledger. Lines of other harnesses count, too:
-/// they need `what`, `trials` and `failures`.
+/// they need `what`, `trials` and `failures`. A line with `void` is kept with its
+/// reason and not counted.
 ///
 /// # Errors
 /// When a line is not an object with these.
@@ -81,6 +82,9 @@ pub fn table(ledger: &str) -> Result<String> {
     for (at, line) in ledger.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let line: Value =
             serde_json::from_str(line).with_context(|| format!("{LEDGER} line {}", at + 1))?;
+        if !line["void"].is_null() {
+            continue;
+        }
         let what = line["what"].as_str().with_context(|| format!("line {}: what", at + 1))?;
         let number = |name: &str| line[name].as_u64();
         let sum = sums
@@ -147,7 +151,8 @@ mod tests {
             let line: Value = serde_json::from_str(line).expect("an object a line");
             let control = line["control"].as_bool().unwrap_or_default();
             let failures = line["failures"].as_u64().expect("a count");
-            assert_eq!(failures > 0, control, "only controls fail: {line}");
+            let void = !line["void"].is_null();
+            assert!(void || (failures > 0) == control, "only controls fail: {line}");
         }
     }
 
@@ -155,7 +160,8 @@ mod tests {
     fn runs_of_one_kind_add_up() {
         let ledger = "{\"what\":\"a\",\"trials\":30,\"failures\":0,\"lost\":0}\n\
                       {\"what\":\"a\",\"trials\":60,\"failures\":0,\"acknowledged\":7}\n\
-                      {\"what\":\"a\",\"trials\":5,\"failures\":2,\"control\":true}\n";
+                      {\"what\":\"a\",\"trials\":5,\"failures\":2,\"control\":true}\n\
+                      {\"what\":\"a\",\"trials\":9,\"failures\":1,\"void\":\"why\"}\n";
         let table = table(ledger).expect("is understood");
         assert!(table.contains("| a | 2 | 90 | 0 | 7 | 0 | once in 30 |"), "{table}");
         assert!(table.contains("| a (control) | 1 | 5 | 2 | 0 | 0 | must fail |"), "{table}");
