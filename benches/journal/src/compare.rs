@@ -186,7 +186,7 @@ const PEERS: [Peer; 10] = [
     Peer {
         key: "hftbacktest",
         name: "hftbacktest",
-        ticks_max: ALL,
+        ticks_max: 1_000_000,
         rounds_max: 3,
         append: Goal::None,
         replay: Goal::AtLeast(5.0),
