@@ -22,7 +22,10 @@ use crate::store::{Store, Table};
 use crate::units::{Address, InstrumentId, RecvTime, Seq, SourceId, TradingDay};
 use crate::verify::{self, VerifyReport};
 use crate::watermark::{self, Keeper, Mark, MarkError};
-use crate::{AppendError, Filter, OpenError, ReadError, Writer, blob, keys, mend};
+use crate::{AppendError, Filter, OpenError, ReadError, Writer, blob, keys, mend, rights};
+
+/// A clock that is behind the last event by more is told; less is what clocks do.
+const BEHIND_NS: i64 = 1_000_000_000;
 
 /// How to open a journal.
 #[derive(Clone, Debug, Default)]
@@ -222,6 +225,12 @@ impl Journal {
         let Some(Seat { tail, witness }) = seat else {
             return Err(AppendError::Exhausted { what: "the writer's seat", max: 1 });
         };
+        let (last, now) = (tail.last().1, clock());
+        if now.0.saturating_add(BEHIND_NS) < last.0 {
+            tracing::warn!(
+                %now, %last, "the clock was set back: until it has caught up, events are stamped with the time of the last one"
+            );
+        }
         let poisoned = |e: std::io::Error| AppendError::Poisoned { why: e.to_string() };
         let keeper = match witness {
             Some(Witness { files, path, mark }) => {
@@ -384,6 +393,7 @@ fn prepare(folder: &Path) -> Result<(), OpenError> {
     {
         return Err(OpenError::AcknowledgedLoss { from: last.next(), to: acknowledged });
     }
+    rights::check(folder)?;
     if let Verdict::TornTail { file, offset, bytes } = found.verdict {
         let kept = mend::cut(&Disk, folder, &file, offset, bytes).map_err(io)?;
         let (file, kept) = (file.display(), kept.display());

@@ -47,6 +47,7 @@ pub mod preflight;
 pub mod proof;
 mod reader;
 mod recover;
+mod rights;
 mod running;
 mod seal;
 mod sealed;

@@ -77,12 +77,20 @@ impl DirectoryLock {
     }
 }
 
+/// Whether the text is that of a process that is no more: whoever has the lock
+/// now has not come to writing its own.
+fn has_ended(who: &str) -> bool {
+    let processes = Path::new("/proc");
+    let pid = who.strip_prefix("pid ").and_then(|rest| rest.split(' ').next());
+    processes.join("self").exists() && pid.is_some_and(|pid| !processes.join(pid).exists())
+}
+
 /// Who holds the file, and since when, as far as it can be read.
 fn holder(file: &mut File) -> String {
     let mut text = String::new();
     let read = file.rewind().and_then(|()| file.read_to_string(&mut text));
     let who = match (read, text.lines().next().unwrap_or_default()) {
-        (Ok(_), who) if !who.is_empty() => who,
+        (Ok(_), who) if !who.is_empty() && !has_ended(who) => who,
         _ => "another process",
     };
     let since = file

@@ -21,8 +21,8 @@ use std::path::{Path, PathBuf};
 
 use self::log::{End, Progress};
 use self::window::Window;
-use crate::OpenError;
 use crate::units::Seq;
+use crate::{OpenError, rights};
 
 /// Bytes of tables that are read at most, small files first, so that opening a
 /// large journal does not read all of it. Larger files must exist; what is in
@@ -98,10 +98,33 @@ impl Damage {
 /// Looks at the files in `folder` (`DATA/journal`).
 ///
 /// # Errors
-/// When files cannot be read; damage is a verdict, not an error.
+/// When files cannot be read or a newer version wrote them; damage is a verdict,
+/// not an error.
 pub fn inspect(folder: &Path) -> Result<Report, OpenError> {
     let database = folder.join("db");
-    look(folder, &database).map_err(|source| OpenError::Io { path: database, source })
+    let io = |source| {
+        let path = rights::unreadable(folder).unwrap_or_else(|| database.clone());
+        OpenError::Io { path, source }
+    };
+    if let Some((path, found, known)) = newer(folder, &database).map_err(io)? {
+        return Err(OpenError::NewerFormat { path, found, known });
+    }
+    look(folder, &database).map_err(io)
+}
+
+/// A file that says it was written by a newer version: itself, what it says and
+/// what is known here.
+fn newer(folder: &Path, database: &Path) -> io::Result<Option<(PathBuf, u32, u32)>> {
+    let path = folder.join("HEAD");
+    if let Some((found, known)) = head::newer(&path)? {
+        return Ok(Some((path, found, known)));
+    }
+    // Further ones are more likely to be damage.
+    let path = database.join("version");
+    match tree::small(&path, 4)?.as_deref() {
+        Some([b'F', b'J', b'L', found @ 4..=6]) => Ok(Some((path, u32::from(*found), 3))),
+        _ => Ok(None),
+    }
 }
 
 fn look(folder: &Path, database: &Path) -> io::Result<Report> {

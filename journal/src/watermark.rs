@@ -31,7 +31,7 @@ use crate::files::{Files, How, OpenFile};
 use crate::units::{Address, Seq};
 
 const MAGIC: &[u8; 8] = b"ORRYHEAD";
-const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 1;
 pub(crate) const SLOT: usize = 4096;
 const BODY: usize = 96;
 
@@ -80,6 +80,13 @@ impl Mark {
             running: Address(body.get(64..96)?.try_into().ok()?),
         })
     }
+}
+
+/// The version of a slot whose hash holds, whatever else it says.
+pub(crate) fn version(slot: &[u8]) -> Option<u32> {
+    let (body, rest) = slot.split_at_checked(BODY)?;
+    let whole = blake3::hash(body).as_bytes() == rest.get(..32)? && body.get(..8)? == MAGIC;
+    u32_at(body, 8).filter(|_| whole)
 }
 
 /// Why there is no mark.

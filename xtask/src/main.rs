@@ -7,21 +7,33 @@
 // The task runner reads the environment on purpose; no fold lives here.
 #![allow(clippy::disallowed_methods)]
 
+mod bits;
 mod crash;
 mod fuzz;
+mod ledger;
 mod setup;
 
 use std::process::{Command, ExitCode, Stdio};
 
+const USAGE: &str = "usage: cargo xtask test | setup | crash | bits | ledger | fuzz
+  test   install what is missing, then fmt, clippy, all tests, docs
+  setup  only install what is missing
+  crash  one crash harness: kill, cuts, states, inject (--help says more)
+  ledger make the totals in docs/reliability.md from the ledger
+  bits   flip bits of a large journal: [--samples N] [--seed N] [--ledger]
+  fuzz   feed the decoders with noise: [TARGET...] [--seconds N]";
+
 fn main() -> ExitCode {
-    let task = std::env::args().nth(1);
-    let outcome = match task.as_deref() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let (task, rest) = args.split_first().map_or((None, &[][..]), |(t, rest)| (Some(t), rest));
+    let outcome = match task.map(String::as_str) {
         Some("test") => test(),
         Some("setup") => setup::run(),
-        Some("crash") => by_hand(std::env::args().skip(2).collect()),
+        Some("crash") => by_hand(rest.to_vec()),
         Some("ledger") => crash::run("totals of the ledger", ["ledger"]),
-        Some("fuzz") => fuzz::run(&std::env::args().skip(2).collect::<Vec<_>>()),
-        _ => Err("usage: cargo xtask test | setup | crash | ledger | fuzz\n  test   install what is missing, then fmt, clippy, all tests, docs\n  setup  only install what is missing\n  crash  one crash harness: kill, cuts, states, inject (--help says more)\n  ledger make the totals in docs/reliability.md from the ledger\n  fuzz   feed the decoders with noise: [TARGET...] [--seconds N]".to_owned()),
+        Some("fuzz") => fuzz::run(rest),
+        Some("bits") => bits::run(rest),
+        _ => Err(USAGE.to_owned()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use super::Damage;
 use crate::units::Seq;
-use crate::watermark::{Mark, SLOT};
+use crate::watermark::{self, Mark, SLOT};
 
 /// What the file says.
 pub(super) struct Head {
@@ -19,6 +19,18 @@ pub(super) struct Head {
     pub broken: Option<Damage>,
     /// What is wrong with it and costs nothing.
     pub harmless: Vec<Damage>,
+}
+
+/// The version of a slot that a newer version wrote, and the one known here.
+pub(super) fn newer(path: &Path) -> io::Result<Option<(u32, u32)>> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(e),
+    };
+    let versions = bytes.chunks(SLOT).filter_map(watermark::version);
+    let known = watermark::VERSION;
+    Ok(versions.max().filter(|found| *found > known).map(|found| (found, known)))
 }
 
 /// Reads the file.

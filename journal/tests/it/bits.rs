@@ -1,12 +1,15 @@
 //! Damage of every kind to every file: found with its place, or harmless.
 
 mod image;
+mod python;
 mod trial;
 
 use std::path::{Path, PathBuf};
 
-use self::image::{HEAD, Image, LOG, Sample, history, labels, small};
+use self::image::{HEAD, Image, LOG, Sample, history, labels, large, small};
 use self::trial::{Bench, Outcome, Results, Tally, kind, merge, places, total};
+
+use crate::support::Random;
 
 /// Tests share two cores.
 const THREADS: usize = 2;
@@ -87,6 +90,47 @@ fn every_bit_of_a_small_journal_is_found_or_harmless() {
     let all = print("every bit", &results);
     assert!(all.refused > 300_000 && all.share() >= 0.999, "located {}", all.share());
     assert_eq!((all.failures, all.late, all.verified), (Vec::new(), Vec::new(), 0));
+}
+
+/// `cargo xtask bits` asks for more of them.
+#[test]
+fn sampled_bits_of_a_large_journal_are_found_or_harmless() {
+    #[allow(clippy::disallowed_methods)]
+    let asked = |name: &str, default: u64| {
+        std::env::var(name).map_or(default, |n| n.parse().expect("a number"))
+    };
+    let (samples, seed) = (asked("ORRERY_BITS_SAMPLES", 1_000), asked("ORRERY_BITS_SEED", 1));
+    let sample = large();
+    let files: Vec<_> = sample.image.files.iter().collect();
+    let bytes: usize = files.iter().map(|(_, bytes)| bytes.len()).sum();
+    let mut random = Random(seed);
+    let mut flips: Vec<Flip<'_>> = Vec::new();
+    for _ in 0..samples {
+        let mut at = random.below(bytes as u64) as usize;
+        for (path, bytes) in &files {
+            match at.checked_sub(bytes.len()) {
+                Some(rest) => at = rest,
+                None => {
+                    flips.push((path, at, random.below(8) as u8));
+                    break;
+                }
+            }
+        }
+    }
+    // So that a file is opened once for all of its flips.
+    flips.sort();
+    let all =
+        print(&format!("{samples} bits of {bytes} bytes, seed {seed}"), &flip(&sample, &flips));
+    let (found, failures) = (all.refused + all.loss, all.failures.len());
+    let (late, located, harmless) = (all.late.len(), all.located[2], all.harmless);
+    eprintln!(
+        "bits: trials={} failures={failures} found={found} located={located} late={late} \
+         verified={} harmless={harmless} bytes={bytes} seed={seed}",
+        all.trials, all.verified
+    );
+    assert!(all.share() >= 0.99, "located {}", all.share());
+    assert_eq!((all.failures, all.late, all.verified), (Vec::new(), Vec::new(), 0));
+    assert_eq!(all.trials, samples);
 }
 
 /// What the engine itself makes of the same: the harness would see a loss.

@@ -7,6 +7,7 @@ mod crash;
 mod faults;
 mod format;
 mod guard;
+mod hostile;
 mod model;
 mod preflight;
 mod proof;

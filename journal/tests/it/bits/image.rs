@@ -73,6 +73,9 @@ impl Image {
 pub struct Sample {
     pub image: Image,
     pub events: Vec<Event>,
+    /// No batch of a log and no block of a table is longer, so that a report
+    /// may lie so far before the damage and no farther.
+    pub unit: u64,
 }
 
 fn open(dir: &Path) -> Journal {
@@ -115,6 +118,15 @@ fn used(dir: &Path) -> usize {
 pub fn small() -> Sample {
     let drafts = session(5, 200, 3);
     rotated([(&drafts[..100], &[4]), (&drafts[100..150], &[4]), (&drafts[150..], &[4])])
+}
+
+/// Some ten thousand events over four days, so that pages are full.
+pub fn large() -> Sample {
+    let drafts = session(6, 40_000, 4);
+    let (tables, rest) = drafts.split_at(34_000);
+    let (full, active) = rest.split_at(3_000);
+    let sample = rotated([(tables, &[700, 40]), (full, &[300, 9]), (active, &[300, 9])]);
+    Sample { unit: 128 << 10, ..sample }
 }
 
 /// Drafts and the lengths of their commits.
@@ -165,7 +177,7 @@ fn sample(image: Image) -> Sample {
     image.write(dir.path());
     let journal = open(dir.path());
     verify_clean(&journal);
-    Sample { events: events(&journal), image }
+    Sample { events: events(&journal), image, unit: 8 << 10 }
 }
 
 /// Where every event is named in a file: place behind its frame or page, and

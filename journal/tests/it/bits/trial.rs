@@ -15,8 +15,6 @@ use orrery_journal::{Journal, OpenError, keys};
 use super::image::{HEAD, Image, Sample, labels, scratch};
 use crate::support::*;
 
-/// The most that a report may lie away from the damage.
-const NEAR: u64 = 8_192;
 /// Refusals of the look at the files that are followed by a real opening.
 const OPENED: u64 = 64;
 
@@ -254,7 +252,7 @@ impl<'a> Bench<'a> {
         let before = labels.iter().filter(|(place, _)| (*place as u64) < offset);
         let expected = before.map(|(_, seq)| *seq).max().or_else(|| self.logged_before(inside));
         let file = inside == path;
-        let offset = file && offset.abs_diff(at as u64) < NEAR;
+        let offset = file && offset.abs_diff(at as u64) < self.sample.unit;
         let seq = offset && last == expected;
         Outcome::Refused { file, offset, seq }
     }
