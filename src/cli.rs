@@ -6,6 +6,7 @@ mod backup;
 mod compact;
 mod days;
 mod demo;
+mod doctor;
 mod epochs;
 pub mod exit;
 mod explain;
@@ -13,11 +14,13 @@ mod export;
 mod import;
 mod journal;
 mod levels;
+mod look;
 mod open;
 mod output;
 mod parameters;
 mod prove;
 mod redis;
+mod repair;
 mod replay;
 mod restore;
 mod serve;
@@ -108,6 +111,8 @@ enum Command {
     Replay(replay::Replay),
     Verify(verify::Verify),
     Prove(prove::Prove),
+    Doctor(doctor::Doctor),
+    Repair(repair::Repair),
     Days(days::Days),
     Epochs(epochs::Epochs),
     Artifacts(artifacts::Artifacts),
@@ -139,6 +144,8 @@ pub fn run() -> ExitCode {
         Command::Replay(command) => replay::run(&common, &command),
         Command::Verify(command) => verify::run(&common, &command),
         Command::Prove(command) => prove::run(&common, &command),
+        Command::Doctor(command) => doctor::run(&common, &command),
+        Command::Repair(command) => repair::run(&common, &command),
         Command::Days(command) => days::run(&common, &command),
         Command::Epochs(command) => epochs::run(&common, &command),
         Command::Artifacts(command) => artifacts::run(&common, &command),
@@ -155,7 +162,7 @@ pub fn run() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(error) => {
             output::error(&error, common.json);
-            Exit::Usage.into()
+            Exit::of(&error).into()
         }
     }
 }

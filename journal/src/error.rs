@@ -41,6 +41,20 @@ pub enum OpenError {
     Read(#[from] ReadError),
 }
 
+impl OpenError {
+    /// Whether the data themselves are the reason: damaged, or lost.
+    #[must_use]
+    pub const fn is_damage(&self) -> bool {
+        matches!(
+            self,
+            OpenError::AcknowledgedLoss { .. }
+                | OpenError::Damaged { .. }
+                | OpenError::Corrupt { .. }
+                | OpenError::Read(_)
+        )
+    }
+}
+
 /// How far the events before damage go.
 fn readable(last_good: &Option<Seq>) -> String {
     last_good.map_or_else(String::new, |seq| format!("; events up to {seq} lie before the damage"))

@@ -68,6 +68,7 @@ impl Journal {
         Disk.create_folder(&folder).map_err(io)?;
         let lock = DirectoryLock::take(dir)?;
         hit("open.locked");
+        crate::repair::resume(&folder).map_err(io)?;
         prepare(&folder)?;
         hit("open.inspected");
         let dirty = rewrite(&Disk, &folder)?;
@@ -358,6 +359,12 @@ impl Journal {
         progress: &mut dyn FnMut(Seq),
     ) -> Result<VerifyReport, ReadError> {
         verify::verify(&self.shared, from, to, progress)
+    }
+
+    /// Losses that somebody has accepted.
+    #[must_use]
+    pub fn losses(&self) -> Vec<crate::Loss> {
+        crate::loss::all(self.shared.store.as_ref())
     }
 
     /// The trading day of a moment in this journal's calendar.

@@ -85,6 +85,26 @@ fn has_ended(who: &str) -> bool {
     processes.join("self").exists() && pid.is_some_and(|pid| !processes.join(pid).exists())
 }
 
+/// Keeps writers away while a data directory is only read; nothing is written.
+/// Without a `LOCK` nobody has ever opened it, and nothing is held.
+pub(crate) fn share(dir: &Path) -> Result<Option<DirectoryLock>, OpenError> {
+    let path = dir.join("LOCK");
+    let io = |source| OpenError::Io { path: path.clone(), source };
+    let mut file = match File::open(&path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(io(e)),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(Some(DirectoryLock { file })),
+        Err(TryLockError::WouldBlock) => {
+            let holder = holder(&mut file);
+            Err(OpenError::Locked { path: dir.to_owned(), holder })
+        }
+        Err(TryLockError::Error(e)) => Err(io(e)),
+    }
+}
+
 /// Who holds the file, and since when, as far as it can be read.
 fn holder(file: &mut File) -> String {
     let mut text = String::new();

@@ -76,6 +76,15 @@ pub(crate) fn is_dirty(files: &dyn Files, folder: &Path) -> io::Result<bool> {
     files.exists(&dirty(folder))
 }
 
+/// Why the last writer failed, if it did.
+pub(crate) fn dirty_why(folder: &Path) -> io::Result<Option<String>> {
+    match std::fs::read(dirty(folder)) {
+        Ok(text) => Ok(Some(String::from_utf8_lossy(&text).trim().to_owned())),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
 /// Writes all logs anew; whole on return.
 pub(crate) fn rewrite_logs(files: &dyn Files, folder: &Path) -> io::Result<()> {
     let database = folder.join("db");

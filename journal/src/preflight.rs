@@ -10,6 +10,7 @@
 mod head;
 mod log;
 pub(crate) mod probe;
+mod survey;
 mod table;
 mod tree;
 mod window;
@@ -18,6 +19,8 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+
+pub(crate) use self::survey::{Files, files, survey};
 
 use self::log::{End, Progress};
 use self::window::Window;

@@ -205,24 +205,29 @@ fn meta(
         hit("meta.after");
         return Ok((calendar, FORMAT));
     };
-    let (plain, hash) = value.split_at_checked(16).ok_or_else(|| damaged("too short"))?;
-    if blake3::hash(plain).as_bytes() != hash || plain.get(..8) != Some(MAGIC) {
-        return Err(damaged("it does not match its hash"));
-    }
-    let found = u32_at(plain, 8).unwrap_or_default();
+    let (found, has) = read_meta(&value).map_err(damaged)?;
     if found > FORMAT {
         return Err(OpenError::NewerFormat { path: path.to_owned(), found, known: FORMAT });
     }
-    let tag = plain.get(12).copied().unwrap_or_default();
-    let has = Calendar::from_tag(tag).ok_or_else(|| damaged("an unknown calendar"))?;
+    let has = has.ok_or_else(|| damaged("an unknown calendar"))?;
     match wanted {
         Some(wanted) if wanted != has => Err(OpenError::Calendar { has, wanted }),
         _ => Ok((has, found)),
     }
 }
 
+/// Format and calendar of a format mark.
+pub(crate) fn read_meta(value: &[u8]) -> Result<(u32, Option<Calendar>), &'static str> {
+    let (plain, hash) = value.split_at_checked(16).ok_or("too short")?;
+    if blake3::hash(plain).as_bytes() != hash || plain.get(..8) != Some(MAGIC) {
+        return Err("it does not match its hash");
+    }
+    let tag = plain.get(12).copied().unwrap_or_default();
+    Ok((u32_at(plain, 8).unwrap_or_default(), Calendar::from_tag(tag)))
+}
+
 /// 0 magic, 8 format u32, 12 calendar u8, 13 zeros, 16 blake3 of bytes 0..16.
-fn encode_meta(calendar: Calendar) -> Vec<u8> {
+pub(crate) fn encode_meta(calendar: Calendar) -> Vec<u8> {
     let mut out = Vec::with_capacity(48);
     out.extend_from_slice(MAGIC);
     out.extend_from_slice(&FORMAT.to_le_bytes());

@@ -73,5 +73,6 @@ pub fn run(common: &Common, _: &Days) -> anyhow::Result<Exit> {
         ],
         &rows,
     );
+    journal.losses().iter().for_each(|loss| output::line(super::look::loss(loss)));
     Ok(Exit::Fine)
 }

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use orrery_journal::OpenError;
+
 /// How a command ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Exit {
@@ -11,6 +13,19 @@ pub enum Exit {
     Finding,
     /// 2: it could not run: usage or environment.
     Usage,
+    /// 65: the journal is damaged, so it was not opened and nothing was written.
+    Corrupt,
+}
+
+impl Exit {
+    /// The code of a command that could not run.
+    #[must_use]
+    pub fn of(error: &anyhow::Error) -> Exit {
+        match error.downcast_ref::<OpenError>() {
+            Some(refused) if refused.is_damage() => Exit::Corrupt,
+            _ => Exit::Usage,
+        }
+    }
 }
 
 impl From<Exit> for ExitCode {
@@ -19,6 +34,7 @@ impl From<Exit> for ExitCode {
             Exit::Fine => 0,
             Exit::Finding => 1,
             Exit::Usage => 2,
+            Exit::Corrupt => 65,
         })
     }
 }

@@ -74,7 +74,8 @@ fn open_journal(
             common.data_dir().display()
         );
     }
-    let journal = Journal::open(common.data_dir(), &OpenOptions { calendar, sync })?;
+    let options = OpenOptions { calendar, sync };
+    let journal = Journal::open(common.data_dir(), &options).map_err(|e| hint(common, e))?;
     journal.keep_free(common.disk_reserve);
     Ok(journal)
 }
@@ -118,6 +119,20 @@ pub fn reach(common: &Common, server: &Server) -> anyhow::Result<Reach> {
     match listening(common.data_dir()).filter(|_| held) {
         Some(address) => Ok(Reach::Server(Box::new(Client::connect(&address)?))),
         None => Err(refused),
+    }
+}
+
+/// Says where to read on when the data are the reason.
+fn hint(common: &Common, refused: OpenError) -> anyhow::Error {
+    let damaged = refused.is_damage();
+    let refused = anyhow::Error::new(refused);
+    match damaged {
+        false => refused,
+        true => refused.context(format!(
+            "the journal was not opened; `orrery doctor --data {}` says all that is wrong and \
+             what can be done",
+            common.data_dir().display()
+        )),
     }
 }
 

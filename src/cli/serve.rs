@@ -30,6 +30,8 @@ pub struct Serve {
     sync: sync::Sync,
     #[command(flatten)]
     listener: Listener,
+    #[command(flatten)]
+    accept: super::repair::Accept,
 }
 
 /// Feeds that can be served live.
@@ -77,6 +79,7 @@ impl Listener {
 
 pub fn run(common: &Common, command: &Serve) -> anyhow::Result<Exit> {
     let redis = command.listener.buses()?;
+    super::repair::accept(common, &command.accept)?;
     let data = match command.feed {
         Some(_) => open::or_create(common, None, command.sync.mode())?,
         None => open::existing(common)?,

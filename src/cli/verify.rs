@@ -2,96 +2,137 @@
 
 use anyhow::Context;
 use clap::Args;
-use orrery_journal::units::{Seq, TradingDay};
+use orrery_journal::units::TradingDay;
+use orrery_replay::audit::{AuditReport, audit};
+use orrery_replay::derived::Derived;
 use serde::Serialize;
 
 use super::exit::Exit;
-use super::{Common, open, output};
+use super::look::{self, FindingView, LossView};
+use super::{Common, output};
 
-/// Check the journal (or one day of it) against its addresses.
+/// Check the journal (or one day of it) against its checksums and addresses.
 ///
-/// Exit code 0: clean. 1: damaged; every finding is listed. 2: could not run.
+/// Reads all files without opening them: nothing is written, and damage in one
+/// place does not hide what lies behind it. Exit code 0: clean. 1: damaged;
+/// every finding is listed. 2: could not run.
 ///
-/// Example: orrery verify 2015-12-24
+/// Example: orrery verify --day 2015-12-24
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// Trading day, YYYY-MM-DD; the whole journal without it.
+    /// Trading day, YYYY-MM-DD, the events of which are checked; all without
+    /// it. Files are always checked whole.
+    #[arg(value_name = "DAY")]
     day: Option<String>,
+    /// The same.
+    #[arg(long = "day", value_name = "DAY", conflicts_with = "day")]
+    of_day: Option<String>,
+    /// Check derived data, too. Its store is opened for that, which may write
+    /// to `derived/`; never to the journal.
+    #[arg(long)]
+    derived: bool,
 }
 
 #[derive(Serialize)]
 struct Report {
     clean: bool,
-    from: u64,
-    to: u64,
+    head: u64,
     events: u64,
     pages: u64,
     frames: u64,
     blobs: u64,
-    findings: Vec<Finding>,
+    unfinished_bytes: u64,
+    findings: Vec<FindingView>,
+    accepted_losses: Vec<LossView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    derived: Option<DerivedView>,
 }
 
 #[derive(Serialize)]
-struct Finding {
-    first: u64,
-    last: u64,
-    day: Option<String>,
-    what: String,
+struct DerivedView {
+    headers: u64,
+    bodies: u64,
+    checkpoints: u64,
+    findings: Vec<String>,
 }
 
 pub fn run(common: &Common, command: &Verify) -> anyhow::Result<Exit> {
-    let journal = open::journal(common)?;
-    let (from, to) = match &command.day {
-        None => (Seq::FIRST, journal.head().seq),
-        Some(text) => {
-            let day = open::day(&journal, text)?;
-            (day.first, day.last)
-        }
+    let text = command.day.as_ref().or(command.of_day.as_ref());
+    let parse = |text: &String| {
+        TradingDay::parse(text).with_context(|| format!("`{text}` is no date; write YYYY-MM-DD"))
     };
-    let bar = output::progress(to.0.saturating_sub(from.0) + 1, "verifying");
-    let found = journal
-        .verify(from, to, &mut |seq| bar.set_position(seq.0.saturating_sub(from.0) + 1))
-        .context("the journal cannot be read")?;
-    bar.finish_and_clear();
-    let report = Report {
-        clean: found.findings.is_empty(),
-        from: from.0,
-        to: to.0,
-        events: found.events,
-        pages: found.pages,
-        frames: found.frames,
-        blobs: found.blobs,
-        findings: found
-            .findings
-            .into_iter()
-            .map(|f| Finding {
-                first: f.first.0,
-                last: f.last.0,
-                day: f.day.map(|d: TradingDay| d.to_string()),
-                what: f.what,
-            })
-            .collect(),
+    let day = text.map(parse).transpose()?;
+    let found = look::look(common, day)?;
+    if let Some(format) = found.newer {
+        anyhow::bail!("the journal was written by format {format}; use a newer orrery");
+    }
+    let derived = match command.derived && common.data_dir().join("derived").is_dir() {
+        true => Some(derived(common)?),
+        false => None,
     };
+    let whole = derived.as_ref().is_none_or(|d| d.findings.is_empty());
+    let clean = found.is_clean() && whole;
     if common.json {
-        output::json(&report)?;
+        output::json(&Report {
+            clean,
+            head: found.end.0,
+            events: found.report.events,
+            pages: found.report.pages,
+            frames: found.report.frames,
+            blobs: found.report.blobs,
+            unfinished_bytes: found.torn.as_ref().map_or(0, |t| t.bytes),
+            findings: found.report.findings.iter().map(Into::into).collect(),
+            accepted_losses: found.report.losses.iter().map(Into::into).collect(),
+            derived: derived.map(|d| DerivedView {
+                headers: d.headers,
+                bodies: d.bodies,
+                checkpoints: d.checkpoints,
+                findings: d.findings,
+            }),
+        })?;
     } else {
-        for f in &report.findings {
+        for f in &found.report.findings {
+            output::line(format!("damaged {}", look::finding(f)));
+        }
+        for loss in &found.report.losses {
+            output::line(format!("accepted: {}", look::loss(loss)));
+        }
+        if let Some(torn) = &found.torn {
+            let (file, offset, bytes) = (torn.file.display(), torn.offset, torn.bytes);
+            output::line(format!("unfinished: {file} at byte {offset}: {bytes} bytes of a write"));
+        }
+        if let Some(derived) = &derived {
+            derived
+                .findings
+                .iter()
+                .for_each(|f| output::line(format!("damaged derived data: {f}")));
             output::line(format!(
-                "damaged: events {}..{} ({}): {}",
-                f.first,
-                f.last,
-                f.day.as_deref().unwrap_or("day unknown"),
-                f.what
+                "derived: {} headers, {} bodies, {} checkpoints",
+                output::grouped(derived.headers),
+                output::grouped(derived.bodies),
+                output::grouped(derived.checkpoints),
             ));
         }
         output::line(format!(
             "{}: {} events in {} pages and {} frames, {} blobs",
-            if report.clean { "clean" } else { "DAMAGED" },
-            output::grouped(report.events),
-            output::grouped(report.pages),
-            output::grouped(report.frames),
-            output::grouped(report.blobs),
+            if clean { "clean" } else { "DAMAGED" },
+            output::grouped(found.report.events),
+            output::grouped(found.report.pages),
+            output::grouped(found.report.frames),
+            output::grouped(found.report.blobs),
         ));
+        if !found.is_clean() {
+            let dir = common.data_dir().display();
+            output::line(format!("`orrery doctor --data {dir}` says what can be done"));
+        }
     }
-    Ok(if report.clean { Exit::Fine } else { Exit::Finding })
+    Ok(if clean { Exit::Fine } else { Exit::Finding })
+}
+
+fn derived(common: &Common) -> anyhow::Result<AuditReport> {
+    let opened = Derived::open(common.data_dir()).and_then(|derived| audit(&derived));
+    opened.with_context(|| {
+        let folder = common.data_dir().join("derived");
+        format!("derived data cannot be read; deleting {} has it made again", folder.display())
+    })
 }

@@ -12,6 +12,8 @@ const COMMANDS: &[&[&str]] = &[
     &["serve"],
     &["replay"],
     &["verify"],
+    &["doctor"],
+    &["repair"],
     &["days"],
     &["epochs"],
     &["artifacts", "list"],

@@ -7,6 +7,7 @@ mod bad_input;
 mod captured;
 mod cli;
 mod crash;
+mod damage;
 mod day;
 mod determinism;
 mod export;

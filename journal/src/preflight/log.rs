@@ -19,7 +19,7 @@ use twox_hash::XxHash3_64;
 use super::window::{CHUNK, Source, Window};
 use crate::canon::{LABEL, Label, u16_at, u32_at, u64_at};
 use crate::units::Seq;
-use crate::{frame, page};
+use crate::{frame, page, summary};
 
 const MAGIC: &[u8] = b"FJL\x03";
 const HEAD: u64 = 13;
@@ -187,11 +187,11 @@ fn batch<S: Source>(log: &mut Window<S>, at: u64, after: Option<u64>) -> io::Res
     Ok(whole.then_some(Batch { seqno, events, next: at + END }))
 }
 
-/// First and last event of a frame or a page.
+/// First and last event of a frame, a page or a page's summary.
 fn covered(key: &[u8], value: &[u8]) -> Option<(Seq, Seq)> {
-    let label =
-        Label::parse(value, frame::MAGIC).or_else(|_| Label::parse(value, page::STORED_MAGIC));
-    let (label, _) = label.ok()?;
+    // Of a page whose loss was accepted only the summary is left.
+    let kinds = [frame::MAGIC, page::STORED_MAGIC, summary::MAGIC];
+    let (label, _) = kinds.into_iter().find_map(|magic| Label::parse(value, magic).ok())?;
     let last = label.first.0.checked_add(u64::from(label.count) - 1)?;
     (Seq::from_key(key) == Some(label.first)).then_some((label.first, Seq(last)))
 }

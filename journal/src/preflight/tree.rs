@@ -131,16 +131,16 @@ pub(super) fn small(path: &Path, len: u64) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-const TABLES: &str = "tables";
+pub(super) const TABLES: &str = "tables";
 
 /// A file as a manifest names it.
 pub(super) struct Named {
     /// Its folder.
-    kind: &'static str,
-    id: u64,
+    pub kind: &'static str,
+    pub id: u64,
     hash: u128,
     /// What is added to the numbers of its items.
-    moved: u64,
+    pub moved: u64,
 }
 
 /// Every file that a manifest names.

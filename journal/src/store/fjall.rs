@@ -120,6 +120,12 @@ impl FjallStore {
         Ok(FjallStore { tables: opened, database, folder: folder.to_owned() })
     }
 
+    /// Moves everything in memory to table files.
+    #[cfg(test)]
+    pub(crate) fn flush(&self) -> fjall::Result<()> {
+        self.tables.iter().try_for_each(|(_, keyspace)| keyspace.rotate_memtable_and_wait())
+    }
+
     fn keyspace(&self, table: Table) -> Result<&Keyspace, StoreError> {
         let found = self.tables.iter().find(|(t, _)| t.name == table.name);
         found.map(|(_, keyspace)| keyspace).ok_or_else(|| StoreError::Engine {
