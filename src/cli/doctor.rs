@@ -114,7 +114,7 @@ fn diagnose(common: &Common) -> anyhow::Result<Diagnosis> {
         Err(error) => match error.downcast_ref::<OpenError>() {
             Some(OpenError::Locked { holder, .. }) => {
                 out.state = State::InUse;
-                out.notes.push(format!("{holder} has it; it checks the journal while it serves"));
+                out.notes.push(format!("{holder} has it; what it reads is checked on the way"));
                 advise(&mut out, format!("orrery doctor --data {data}"), "after it was stopped");
                 return Ok(out);
             }
