@@ -27,12 +27,32 @@ fn said(program: &str, arguments: &[&str]) -> String {
     text.unwrap_or_default()
 }
 
-/// Adds the counts of a run. `control` says that it had to fail.
+/// A run of a harness of another package, to be added.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// What was tried; without it only the totals are made anew
+    #[arg(long, requires_all = ["trials", "failures", "seed"])]
+    add: Option<String>,
+    /// How often it was tried
+    #[arg(long)]
+    trials: Option<u64>,
+    /// How often it failed
+    #[arg(long)]
+    failures: Option<u64>,
+    /// Seed of the run
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Whatever else the harness said
+    #[arg(long)]
+    notes: Option<String>,
+}
+
+/// Adds the counts of a run of ours. `control` says that it had to fail.
 ///
 /// # Errors
 /// When the file cannot be written.
 pub fn append(root: &Path, what: &str, seed: u64, control: bool, totals: &Totals) -> Result<()> {
-    let line = json!({
+    let counts = json!({
         "what": what,
         "control": control,
         "trials": totals.trials,
@@ -46,19 +66,52 @@ pub fn append(root: &Path, what: &str, seed: u64, control: bool, totals: &Totals
         "over_a_second": totals.slow,
         "places": totals.places.len(),
         "seed": seed,
-        "orrery": env!("CARGO_PKG_VERSION"),
-        "commit": said("git", &["rev-parse", "--short", "HEAD"]),
-        "engine": "fjall 3.1.13",
-        "kernel": said("uname", &["-r"]),
         "build": if cfg!(debug_assertions) { "dev" } else { "release" },
-        "date": said("date", &["-u", "+%Y-%m-%d"]),
     });
+    add(root, counts)
+}
+
+/// Adds the run of another harness, if there is one, and makes the totals anew.
+///
+/// # Errors
+/// When a file cannot be read or written.
+pub fn run(root: &Path, options: &Options) -> Result<()> {
+    if let Some(what) = &options.add {
+        let Options { trials, failures, seed, notes, .. } = options;
+        add(
+            root,
+            json!({ "what": what, "trials": trials, "failures": failures, "seed": seed,
+                    "notes": notes }),
+        )?;
+    }
+    write(root)
+}
+
+fn add(root: &Path, mut line: Value) -> Result<()> {
+    for (name, value) in [
+        ("orrery", env!("CARGO_PKG_VERSION").to_owned()),
+        ("engine", engine(root)?),
+        ("commit", said("git", &["rev-parse", "--short", "HEAD"])),
+        ("kernel", said("uname", &["-r"])),
+        ("date", said("date", &["-u", "+%Y-%m-%d"])),
+    ] {
+        line[name] = value.into();
+    }
     let path = root.join(LEDGER);
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
     let mut file = File::options().create(true).append(true).open(&path)?;
     writeln!(file, "{line}").with_context(|| format!("writing {}", path.display()))
+}
+
+/// The engine that is built in, by the lock file.
+fn engine(root: &Path) -> Result<String> {
+    let lock = std::fs::read_to_string(root.join("Cargo.lock")).context("Cargo.lock")?;
+    let mut lines = lock.lines().skip_while(|line| *line != "name = \"fjall\"");
+    let version = lines.nth(1).and_then(|line| line.strip_prefix("version = \""));
+    let version = version.and_then(|rest| rest.strip_suffix('"'));
+    version.map(|v| format!("fjall {v}")).context("Cargo.lock names no fjall")
 }
 
 /// Sums over the runs of one kind.
@@ -154,6 +207,12 @@ mod tests {
             let void = !line["void"].is_null();
             assert!(void || (failures > 0) == control, "only controls fail: {line}");
         }
+    }
+
+    #[test]
+    fn the_engine_s_version_is_found() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        assert!(engine(&root).expect("a version").starts_with("fjall 3."));
     }
 
     #[test]

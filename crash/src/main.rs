@@ -37,7 +37,7 @@ enum What {
     /// Calls of the system that fail
     Inject(inject::Options),
     /// Makes the totals in docs/reliability.md from the ledger
-    Ledger,
+    Ledger(ledger::Options),
 }
 
 fn main() -> ExitCode {
@@ -53,7 +53,7 @@ fn main() -> ExitCode {
             ("crash state (recorded calls)", o.seed, o.control || o.no_folders, found)
         }),
         What::Inject(o) => inject::run(&o).map(|found| ("failing call", o.seed, o.control, found)),
-        What::Ledger => return done(ledger::write(root()).map(|()| true)),
+        What::Ledger(o) => return done(ledger::run(root(), &o).map(|()| true)),
     };
     done(told.and_then(|(what, seed, control, found)| tell(what, seed, control, &found, ledger)))
 }

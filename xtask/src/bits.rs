@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
-use crate::{cargo_path, crash, ledger};
+use crate::{cargo_path, crash};
 
 const TEST: &str = "bits::sampled_bits_of_a_large_journal_are_found_or_harmless";
 
@@ -53,8 +53,9 @@ pub fn run(args: &[String]) -> Result<(), String> {
     let count = |name: &str| counts.get(name).copied().ok_or("the test printed no counts");
     let (trials, failures) = (count("trials")?, count("failures")?);
     if record {
-        ledger::append("bit flip", trials, failures, seed, &notes)?;
-        crash::run("totals of the ledger", ["ledger"])?;
+        let [trials, failures, seed] = [trials, failures, seed].map(|n| n.to_string());
+        let words = ["ledger", "--add", "bit flip", "--trials", &trials, "--failures", &failures];
+        crash::run("ledger", words.into_iter().chain(["--seed", &seed, "--notes", &notes]))?;
     }
     if status.success() { Ok(()) } else { Err(format!("bits failed ({status})")) }
 }

@@ -10,7 +10,6 @@
 mod bits;
 mod crash;
 mod fuzz;
-mod ledger;
 mod setup;
 
 use std::process::{Command, ExitCode, Stdio};
