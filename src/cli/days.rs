@@ -24,10 +24,12 @@ struct Day {
     kinds: std::collections::BTreeMap<&'static str, u64>,
     refused: std::collections::BTreeMap<&'static str, u64>,
     pages: Vec<String>,
+    accepted_losses: Vec<super::look::LossView>,
 }
 
 pub fn run(common: &Common, _: &Days) -> anyhow::Result<Exit> {
     let journal = open::journal(common)?;
+    let losses = journal.losses();
     let days: Vec<Day> = journal
         .days()?
         .into_iter()
@@ -42,6 +44,11 @@ pub fn run(common: &Common, _: &Days) -> anyhow::Result<Exit> {
             kinds: d.kinds.iter().map(|(k, n)| (k.name(), *n)).collect(),
             refused: d.refused.iter().map(|(r, n)| (r.name(), *n)).collect(),
             pages: d.pages.iter().map(ToString::to_string).collect(),
+            accepted_losses: losses
+                .iter()
+                .filter(|loss| loss.first <= d.last && d.first <= loss.last)
+                .map(Into::into)
+                .collect(),
         })
         .collect();
     if common.json {
@@ -73,6 +80,6 @@ pub fn run(common: &Common, _: &Days) -> anyhow::Result<Exit> {
         ],
         &rows,
     );
-    journal.losses().iter().for_each(|loss| output::line(super::look::loss(loss)));
+    losses.iter().for_each(|loss| output::line(super::look::loss(loss)));
     Ok(Exit::Fine)
 }

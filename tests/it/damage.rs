@@ -169,7 +169,9 @@ fn a_copy_makes_a_damaged_journal_whole() {
     copy_into(&orrery.data(), copies.path());
     let from = copies.path().to_str().expect("UTF-8");
     let log = log(&orrery);
-    flip(&log, 5_000);
+    let bytes = fs::read(&log).expect("reads");
+    let page = bytes.windows(8).position(|w| w == b"ORRYCOLS").expect("a stored page");
+    flip(&log, page + 500);
     fs::remove_file(orrery.data().join("journal/HEAD")).expect("removes");
     let dry = looked(&orrery, &["repair", "--from", from, "--dry-run", "--json"], 0).json();
     assert!(dry["pages"]["copy"].as_u64() > Some(0) && dry["kept"].is_null(), "{dry:#}");
@@ -203,6 +205,12 @@ fn a_loss_is_accepted_journaled_and_shown() {
             .expect("opens");
     assert_eq!(journal.count(orrery_journal::event::Kind::Control), 1);
     drop(journal);
+    let days = orrery.run(&["days", "--json"]).expect(0).json();
+    let days = days.as_array().expect("a list");
+    let shown: Vec<&Value> =
+        days.iter().flat_map(|d| d["accepted_losses"].as_array()).flatten().collect();
+    assert!(!shown.is_empty(), "{days:#?}");
+    assert!(shown.iter().all(|l| range == format!("{}..{}", l["first"], l["last"])), "{shown:?}");
     // A server that is told the same again just starts; another range is refused.
     let other = ["serve", "--listen", "127.0.0.1:0", "--accept-loss", "1..2"];
     assert!(orrery.run(&other).expect(2).stderr.contains("nothing is missing"));

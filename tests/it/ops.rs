@@ -146,7 +146,7 @@ fn the_journal_is_told_in_numbers() {
     assert_eq!(stat["pages"].as_u64(), days[0]["pages"].as_array().map(|p| p.len() as u64));
     let sum = |a: &str, b: &str| stat[a].as_u64().unwrap_or(0) + stat[b].as_u64().unwrap_or(0);
     assert_eq!(sum("page_events", "frame_events"), stat["events"].as_u64().expect("a count"));
-    assert_eq!((&stat["calendar"], &stat["format"]), (&"new-york".into(), &1.into()));
+    assert_eq!((&stat["calendar"], &stat["format"]), (&"new-york".into(), &2.into()));
     assert_eq!(stat["watermark_seq"], stat["events"]);
     assert!(stat["writer_epoch"].as_u64() >= Some(1) && stat["server"].is_null(), "{stat:#}");
     let bytes = stat["bytes"].as_u64().expect("bytes");
