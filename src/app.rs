@@ -51,6 +51,8 @@ pub struct Service {
     pub redis: Option<(BusUrl, BusUrl)>,
     /// Whether versions of another journal may be overwritten in Redis.
     pub takeover: bool,
+    /// Bytes of stored pages that are checked again in a second; 0: none.
+    pub scrub: u64,
 }
 
 /// Runs until SIGTERM, SIGINT or a failure; then stops the feed, syncs and folds
@@ -78,6 +80,10 @@ pub fn run(
     let address = listener.local_addr()?;
     archive.journal().announce(&address.to_string()).context("cannot write LOCK")?;
     let metrics = Arc::new(Metrics::default());
+    let scrub = match service.scrub {
+        0 => None,
+        rate => Some(Arc::new(archive.journal().scrub(rate).context("cannot start the scrub")?)),
+    };
     let shelf = Arc::new(Shelf::default());
     shelf.place_all(archive.newest()?);
     let failed = CancellationToken::new();
@@ -94,8 +100,8 @@ pub fn run(
         let parts = gateway::Parts {
             documents: Arc::new(documents),
             now_ms: clock::now_ms,
-            metrics: status::metrics(&archive, &metrics, stats),
-            ready: status::readiness(&archive, &metrics),
+            metrics: status::metrics(&archive, &metrics, stats, scrub.clone()),
+            ready: status::readiness(&archive, &metrics, scrub.clone()),
         };
         let (grpc, _health) =
             control::services(archive.clone(), Arc::clone(&shelf), shutdown.clone()).await?;

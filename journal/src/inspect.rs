@@ -238,7 +238,7 @@ fn part_day(part: &Part) -> Option<TradingDay> {
     }
 }
 
-fn file_finding(kind: DamageKind, file: PathBuf, offset: u64, what: String) -> Finding {
+pub(crate) fn file_finding(kind: DamageKind, file: PathBuf, offset: u64, what: String) -> Finding {
     let (first, last) = (Seq::BEFORE_FIRST, Seq::BEFORE_FIRST);
     Finding { kind, file: Some(file), offset, first, last, day: None, what }
 }

@@ -20,7 +20,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub(crate) use self::survey::{Files, files, survey};
+pub(crate) use self::survey::{Files, at_rest, files, survey};
 
 use self::log::{End, Progress};
 use self::window::Window;

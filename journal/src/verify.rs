@@ -113,6 +113,8 @@ pub(crate) struct Check<'a> {
     /// Blobs that were looked at already, good or bad.
     seen: BTreeSet<Address>,
     decoder: Decoder,
+    /// Told how many bytes of a page or a blob were read; may wait.
+    pub pace: Option<&'a dyn Fn(usize)>,
 }
 
 /// Checks every page and frame that has an event in `from..=to`, whole.
@@ -194,6 +196,13 @@ impl<'a> Check<'a> {
             unreadable: Vec::new(),
             seen: BTreeSet::new(),
             decoder: Decoder::default(),
+            pace: None,
+        }
+    }
+
+    fn read(&self, bytes: usize) {
+        if let Some(pace) = self.pace {
+            pace(bytes);
         }
     }
 
@@ -247,6 +256,7 @@ impl<'a> Check<'a> {
                 self.instruments(page, rows)?;
                 self.definitions(page, &list)?;
                 let stored = self.store.get(keys::PAGES, &key)?;
+                self.read(stored.as_ref().map_or(0, Bytes::len));
                 if !stored.is_some_and(|stored| crate::page::is_intact(&stored)) {
                     let what = "bits of the stored page changed, though none of its events".into();
                     self.find_at(DamageKind::Page, events, day, (keys::PAGES, &key), what);
@@ -356,7 +366,10 @@ impl<'a> Check<'a> {
             for address in event.body.blobs() {
                 if self.seen.insert(address) {
                     match blob::get(self.store, address) {
-                        Ok(_) => self.report.blobs += 1,
+                        Ok(blob) => {
+                            self.report.blobs += 1;
+                            self.read(blob.len());
+                        }
                         Err(_) if loss::covers(&self.report.losses, (seq, seq)) => {}
                         Err(e) => {
                             let at = (keys::BLOBS, address.0.as_slice());

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use orrery_journal::event::Kind;
+use orrery_journal::{Scrub, Scrubbed};
 
 use crate::backend::Archive;
 use crate::projector::stats::ProjectorStats;
@@ -17,6 +18,7 @@ pub fn metrics(
     archive: &Arc<Archive>,
     metrics: &Arc<Metrics>,
     projector: Option<Arc<ProjectorStats>>,
+    scrub: Option<Arc<Scrub>>,
 ) -> Arc<dyn Fn() -> String + Send + Sync> {
     let registry = metrics.registry();
     let (archive, metrics) = (Arc::clone(archive), Arc::clone(metrics));
@@ -24,27 +26,49 @@ pub fn metrics(
         metrics.journal_seq.set(archive.journal().head().seq.0 as i64);
         metrics.quarantined.set(archive.journal().count(Kind::Quarantine) as i64);
         let mut text = telemetry::render(&registry);
+        let end = text.rfind("# EOF").unwrap_or(text.len());
+        let mut lines = String::new();
+        if let Some(scrub) = &scrub {
+            let Scrubbed { pages, rounds, findings } = scrub.state();
+            for (name, value) in
+                [("pages", pages), ("rounds", rounds), ("findings", findings.len() as u64)]
+            {
+                // Writing to a String cannot fail.
+                let _ = writeln!(lines, "# TYPE orrery_scrub_{name} gauge");
+                let _ = writeln!(lines, "orrery_scrub_{name} {value}");
+            }
+        }
         if let Some(stats) = &projector {
-            let end = text.rfind("# EOF").unwrap_or(text.len());
-            let mut lines = String::new();
             for (name, value) in stats.all() {
                 // Writing to a String cannot fail.
                 let _ = writeln!(lines, "# TYPE orrery_projector_{name} gauge");
                 let _ = writeln!(lines, "orrery_projector_{name} {value}");
             }
-            text.insert_str(end, &lines);
         }
+        text.insert_str(end, &lines);
         text
     })
 }
 
-/// Ready is: what is durable has been folded, but for a short tail.
+/// Ready is: what is durable has been folded, but for a short tail, and none of
+/// it was found damaged at rest.
 pub fn readiness(
     archive: &Arc<Archive>,
     metrics: &Arc<Metrics>,
+    scrub: Option<Arc<Scrub>>,
 ) -> Arc<dyn Fn() -> Result<(), String> + Send + Sync> {
     let (archive, metrics) = (Arc::clone(archive), Arc::clone(metrics));
     Arc::new(move || {
+        let found = scrub.as_ref().map(|scrub| scrub.state().findings).unwrap_or_default();
+        if let Some(first) = found.first() {
+            return Err(format!(
+                "the journal is damaged, findings: {}, the first: {}: {}; stop the server and run \
+                 `orrery doctor`",
+                found.len(),
+                first.place(),
+                first.what
+            ));
+        }
         let head = archive.journal().head().seq.0 as i64;
         let lag = head - metrics.fold_seq.get();
         match lag <= READY_LAG_EVENTS {

@@ -115,6 +115,7 @@ pub fn run(common: &Common, command: &Demo) -> anyhow::Result<Exit> {
         feed: Some(feed),
         redis,
         takeover: command.listener.redis_takeover,
+        scrub: command.listener.scrub_mib_per_second << 20,
     };
     app::run(archive, caught_up.engine, service, |address| {
         output::line(format!("open http://{address}/ - the session goes on; stop with Ctrl-C"));

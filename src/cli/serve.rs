@@ -63,6 +63,10 @@ pub struct Listener {
     /// Overwrite what another journal left in Redis.
     #[arg(long, requires = "redis")]
     pub redis_takeover: bool,
+    /// MiB of stored pages that are read and checked again in a second, round
+    /// and round, while serving; 0 turns it off.
+    #[arg(long, default_value_t = 4, value_name = "MIB", value_parser = clap::value_parser!(u64).range(..=65_536))]
+    pub scrub_mib_per_second: u64,
 }
 
 impl Listener {
@@ -101,6 +105,7 @@ pub fn run(common: &Common, command: &Serve) -> anyhow::Result<Exit> {
         feed,
         redis,
         takeover: command.listener.redis_takeover,
+        scrub: command.listener.scrub_mib_per_second << 20,
     };
     app::run(archive, engine, service, |address| {
         output::line(format!(

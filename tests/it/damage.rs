@@ -3,10 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::live::Live;
 use crate::support::Orrery;
 
 /// A journal of two days, imported one after the other.
@@ -214,4 +216,65 @@ fn a_loss_is_accepted_journaled_and_shown() {
     // A server that is told the same again just starts; another range is refused.
     let other = ["serve", "--listen", "127.0.0.1:0", "--accept-loss", "1..2"];
     assert!(orrery.run(&other).expect(2).stderr.contains("nothing is missing"));
+}
+
+/// The table of the stored pages, and where in it the first page lies.
+fn pages_table(orrery: &Orrery) -> (PathBuf, usize) {
+    let found = files(&orrery.data().join("journal/db/keyspaces"));
+    let place = |bytes: &[u8]| bytes.windows(8).position(|w| w == b"ORRYCOLS");
+    found.into_iter().find_map(|(path, bytes)| Some((path, place(&bytes)?))).expect("a table")
+}
+
+/// What `/metrics` says; `None` if it says nothing of it.
+fn gauge(live: &Live, name: &str) -> Option<u64> {
+    let page = live.get("/metrics").1;
+    page.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+}
+
+/// Asks until it is so, a minute at most.
+#[track_caller]
+fn until(live: &Live, so: impl Fn() -> bool) {
+    for _ in 0..600 {
+        if so() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    panic!("it never came to that: {}", live.get("/metrics").1);
+}
+
+#[test]
+fn a_server_tells_of_damage_that_comes_while_it_runs() {
+    let orrery = imported();
+    orrery.run(&["compact"]).expect(0);
+    let live = Live::start(&orrery, &["--scrub-mib-per-second", "64"]);
+    until(&live, || gauge(&live, "orrery_scrub_rounds") > Some(0));
+    assert_eq!(live.get("/readyz"), (200, "ready\n".to_owned()));
+    assert_eq!(gauge(&live, "orrery_scrub_findings"), Some(0));
+    assert!(gauge(&live, "orrery_scrub_pages") >= Some(3));
+
+    let (table, page) = pages_table(&orrery);
+    // In place, as a disk does it: the server has the file open.
+    let file = fs::File::options().read(true).write(true).open(&table).expect("opens");
+    let (mut byte, at) = ([0u8], page as u64 + 500);
+    file.read_exact_at(&mut byte, at).expect("reads");
+    file.write_all_at(&[byte[0] ^ 4], at).expect("writes");
+
+    until(&live, || live.get("/readyz").0 == 503);
+    let told = live.get("/readyz").1;
+    let place = table.strip_prefix(orrery.data()).expect("inside").display().to_string();
+    assert!(told.contains("orrery doctor"), "{told}");
+    assert!(told.contains(&place) || told.contains("events 1.."), "{told}");
+    assert!(gauge(&live, "orrery_scrub_findings") > Some(0));
+    assert_eq!(live.terminate(), 0);
+    looked(&orrery, &["days"], 65);
+}
+
+#[test]
+fn the_scrub_can_be_turned_off() {
+    let orrery = imported();
+    let live = Live::start(&orrery, &["--scrub-mib-per-second", "0"]);
+    assert_eq!(gauge(&live, "orrery_scrub_pages"), None);
+    assert_eq!(live.get("/readyz").0, 200);
+    assert_eq!(live.terminate(), 0);
 }

@@ -61,6 +61,39 @@ fn believed(folder: &Path) -> io::Result<Option<Vec<Named>>> {
     Ok(named.map(|list| list.into_iter().filter(|n| n.kind == TABLES).collect()))
 }
 
+/// Holds the tables of a database in use against their hashes, past whatever
+/// the engine keeps in memory; `pace` is told of every piece that was read, and
+/// may wait or end it. What the engine replaces meanwhile is left out.
+pub(crate) fn at_rest(
+    database: &Path,
+    pace: &dyn Fn(usize) -> io::Result<()>,
+) -> io::Result<Vec<Damage>> {
+    let mut found = Vec::new();
+    for (_, folder) in numbered(&database.join("keyspaces"), "", true)?.0 {
+        let mut wanted = Vec::new();
+        let current = || std::fs::read(folder.join("current")).ok();
+        let before = current();
+        let damaged = match tree::manifest(&folder, &mut wanted) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            other => other?,
+        };
+        // A manifest that was replaced while it was looked at says nothing.
+        found.extend(damaged.filter(|_| current() == before));
+        for file in &wanted {
+            match tree::contents_paced(file, pace) {
+                Ok(looked) => found.extend(looked.err()),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                // How a disk says that a sector is lost.
+                Err(e) if e.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => {
+                    found.extend(Damage::whole(file.path.clone(), "the disk cannot read it"));
+                }
+                Err(e) => return Err(e),
+            }
+        }
+    }
+    Ok(found)
+}
+
 /// Damaged, missing and superfluous files of a database; `progress` is told
 /// how many bytes of how many were read.
 pub(crate) fn survey(

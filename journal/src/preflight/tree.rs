@@ -91,6 +91,15 @@ fn others(folder: &Path) -> io::Result<bool> {
 
 /// Holds a file against its hash.
 pub(super) fn contents(wanted: &Wanted) -> io::Result<Result<Newest, Damage>> {
+    contents_paced(wanted, &|_| Ok(()))
+}
+
+/// As [`contents`]; `pace` is told of every piece that was read, and may wait
+/// or end it.
+pub(super) fn contents_paced(
+    wanted: &Wanted,
+    pace: &dyn Fn(usize) -> io::Result<()>,
+) -> io::Result<Result<Newest, Damage>> {
     let mut file = Window::new(File::open(&wanted.path)?, wanted.bytes);
     let mut hash = XxHash3_128::new();
     let mut at = 0;
@@ -99,6 +108,7 @@ pub(super) fn contents(wanted: &Wanted) -> io::Result<Result<Newest, Damage>> {
         let Some(piece) = file.get(at, want)? else { break };
         hash.write(piece);
         at += want as u64;
+        pace(want)?;
     }
     if hash.finish_128() == wanted.hash {
         return Ok(Ok(newest_of(wanted, &mut file)?));
