@@ -128,6 +128,10 @@ pub trait Store: Send + Sync {
     /// After an error the store is poisoned.
     fn sync(&self) -> Result<(), StoreError>;
 
+    /// Puts what waits in memory where the next opening needs not read it from
+    /// the log. Costs nothing but time when it is left undone.
+    fn settle(&self) {}
+
     /// Bytes that are in a log and in memory and will be written once more,
     /// into tables.
     fn unflushed(&self) -> u64 {

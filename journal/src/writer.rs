@@ -363,6 +363,7 @@ impl Committer {
             self.sync((self.tail.last().0, self.tail.running()))?;
         }
         self.witnessed()?;
+        self.shared.store.settle();
         hit("finish.after");
         Ok(())
     }

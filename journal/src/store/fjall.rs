@@ -16,6 +16,7 @@
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::Bytes;
 use fjall::config::{
@@ -29,14 +30,21 @@ use super::{
 use crate::OpenError;
 use crate::failpoint::{hit, memtable_bytes};
 
-/// Bytes of blocks that are kept in memory.
-const CACHE_BYTES: u64 = 32 << 20;
+/// Bytes of blocks that are kept in memory: indexes mostly, because a page is
+/// read once and whole.
+const CACHE_BYTES: u64 = 8 << 20;
 /// Big, because flushing one stalls commits.
 const MEMTABLE_BYTES: u64 = 64 << 20;
 /// Many small values of a compressed table share a block.
 const BLOCK_BYTES: u32 = 16 << 10;
 /// One flushes while the other compacts.
 const WORKERS: usize = 2;
+/// Less than this in memory is read from the log quickly enough.
+const SETTLED_BYTES: u64 = 4 << 20;
+/// How often settling looks whether it is done, and how long it waits between:
+/// two seconds in all. A worker that met a full disk never says that it is.
+const SETTLING_LOOKS: u32 = 200;
+const SETTLING_LOOK: Duration = Duration::from_millis(10);
 
 /// Tables on disk.
 pub struct FjallStore {
@@ -215,6 +223,24 @@ impl Store for FjallStore {
 
     fn unflushed(&self) -> u64 {
         self.database.write_buffer_size()
+    }
+
+    fn settle(&self) {
+        if self.unflushed() <= SETTLED_BYTES {
+            return;
+        }
+        for (table, keyspace) in &self.tables {
+            if let Err(error) = keyspace.rotate_memtable() {
+                tracing::warn!(table = table.name, %error, "left in the log");
+                return;
+            }
+        }
+        for _ in 0..SETTLING_LOOKS {
+            if self.unflushed() <= SETTLED_BYTES {
+                return;
+            }
+            std::thread::sleep(SETTLING_LOOK);
+        }
     }
 
     fn footprint(&self) -> Vec<Part> {
