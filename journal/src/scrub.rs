@@ -23,6 +23,10 @@ use crate::{Journal, preflight};
 const IDLE: Duration = Duration::from_secs(1);
 /// What a read counts at least, so that small ones cannot make it busy.
 const READ_BYTES_MIN: u64 = 4096;
+/// Low, but not so low that whoever waits for a lock it holds, or for its end,
+/// waits long on a busy machine.
+#[cfg(target_os = "linux")]
+const NICE: i32 = 10;
 
 /// What the scrub has found so far.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -178,7 +182,7 @@ fn note(seen: &Mutex<Scrubbed>, found: Vec<Finding>) {
 /// slow down the whole process.
 fn give_way() {
     #[cfg(target_os = "linux")]
-    if let Err(e) = rustix::process::setpriority_process(None, 19) {
+    if let Err(e) = rustix::process::setpriority_process(None, NICE) {
         tracing::debug!(error = %e, "the scrub runs at normal priority");
     }
 }
