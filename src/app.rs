@@ -6,6 +6,7 @@
 //! talks to the network runs on the runtime and only reads the shelf.
 
 mod feed;
+mod journal;
 mod status;
 
 use std::net::SocketAddr;
@@ -15,7 +16,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use orrery_journal::units::{Address, Seq};
+use orrery_journal::units::Seq;
 use orrery_replay::catch_up::CatchUpError;
 use orrery_replay::engine::{Engine, Made};
 use orrery_replay::follow::Follower;
@@ -84,6 +85,7 @@ pub fn run(
         0 => None,
         rate => Some(Arc::new(archive.journal().scrub(rate).context("cannot start the scrub")?)),
     };
+    let of_journal = journal::JournalMetrics::watch(archive.journal());
     let shelf = Arc::new(Shelf::default());
     shelf.place_all(archive.newest()?);
     let failed = CancellationToken::new();
@@ -100,7 +102,7 @@ pub fn run(
         let parts = gateway::Parts {
             documents: Arc::new(documents),
             now_ms: clock::now_ms,
-            metrics: status::metrics(&archive, &metrics, stats, scrub.clone()),
+            metrics: status::metrics(&archive, &metrics, of_journal, stats, scrub.clone()),
             ready: status::readiness(&archive, &metrics, scrub.clone()),
         };
         let (grpc, _health) =
@@ -157,14 +159,8 @@ fn deliver(
 /// it from the feed that has just started.
 fn lineage(archive: &Archive) -> anyhow::Result<Box<str>> {
     let _ = archive.journal().wait_beyond(Seq::BEFORE_FIRST, FIRST_EVENT_WAIT);
-    for stretch in archive.journal().read(Seq::FIRST, Seq::FIRST) {
-        if let Some(first) = stretch?.events.first() {
-            let mut bytes = Vec::new();
-            orrery_journal::event::encode(first, &mut bytes);
-            return Ok(Address::of(&bytes).to_string().into());
-        }
-    }
-    Ok(Box::default())
+    let origin = archive.journal().origin()?;
+    Ok(origin.map_or_else(Box::default, |hash| hash.to_string().into()))
 }
 
 struct Folding {

@@ -19,6 +19,7 @@ use bytes::Bytes;
 
 use self::target::Target;
 use crate::index::Open;
+use crate::retention::Cut;
 use crate::summary::PageSummary;
 use crate::units::{Address, Seq};
 use crate::{Journal, OpenError, ReadError, keys, reader};
@@ -74,6 +75,11 @@ pub enum CopyError {
          changed; is this an older copy?"
     )]
     Ahead { path: PathBuf, ours: Seq, theirs: Seq },
+    #[error(
+        "events {from} to {to} were dropped by retention before this copy had them; begin a new \
+         copy in another folder"
+    )]
+    Dropped { from: Seq, to: Seq },
     #[error("there is no room for the copy: {free} bytes are free, {reserve} are kept in reserve")]
     NoRoom { free: u64, reserve: u64 },
     #[error("the copy cannot be written; what is there is whole, and the next try goes on from it")]
@@ -88,6 +94,8 @@ pub(crate) struct Moment {
     pub open: Option<Open>,
     /// The frames of `open`, as stored.
     pub frames: Vec<Bytes>,
+    /// What retention dropped.
+    pub cut: Option<Cut>,
 }
 
 impl Moment {
@@ -113,6 +121,7 @@ impl Journal {
         if let Some(data) = self.folder() {
             apart(data, dir)?;
         }
+        let _alone = self.upkeep();
         let moment = self.moment().map_err(CopyError::Source)?;
         Target::open(dir, self.calendar())?.bring_to(self, &moment, progress)
     }
@@ -120,9 +129,9 @@ impl Journal {
     /// Pages and frames as they are at this moment, each event in one of them.
     fn moment(&self) -> Result<Moment, ReadError> {
         for _ in 0..CUT_TRIES {
-            let (pages, open) = {
+            let (pages, open, cut) = {
                 let index = self.shared.index();
-                (index.pages.clone(), index.open.clone())
+                (index.pages.clone(), index.open.clone(), index.cut)
             };
             let firsts = open.as_ref().map(|o| o.frames.clone()).unwrap_or_default();
             let mut frames = Vec::with_capacity(firsts.len());
@@ -133,7 +142,7 @@ impl Journal {
                 for (first, frame) in firsts.iter().zip(&frames) {
                     reader::frame_rows(frame, *first, *first)?;
                 }
-                return Ok(Moment { pages, open, frames });
+                return Ok(Moment { pages, open, frames, cut });
             }
             // A commit has sealed them into a page just now; the index is about
             // to hear of it. If it does not, they are missing.

@@ -103,6 +103,8 @@ pub struct DaySummary {
     pub refused: Vec<(RefusalReason, u64)>,
     /// Whether a later day has begun, so that all its events lie in pages.
     pub sealed: bool,
+    /// Whether retention dropped its events; what is said here stays.
+    pub dropped: bool,
     /// Addresses of its pages.
     pub pages: Vec<Address>,
 }
@@ -133,6 +135,7 @@ pub(crate) fn summarize<'a>(
                     kinds: Vec::new(),
                     refused: Vec::new(),
                     sealed: false,
+                    dropped: false,
                     pages: Vec::new(),
                 };
                 days.push((day, page.tally.clone()));

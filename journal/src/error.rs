@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::day::Calendar;
 use crate::store::StoreError;
-use crate::units::{Address, Seq};
+use crate::units::{Address, Seq, TradingDay};
 
 /// Why a journal did not open.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +70,11 @@ pub enum ReadError {
     Undecodable { what: &'static str, first: Seq, why: String },
     #[error("events {from} to {to} are missing")]
     Missing { from: Seq, to: Seq },
+    #[error(
+        "events {from} to {to} were dropped by retention, with all days up to {day}; a copy that \
+         was made before may hold them"
+    )]
+    Dropped { from: Seq, to: Seq, day: TradingDay },
     #[error("blob {address} does not match its address")]
     BlobMismatch { address: Address },
     #[error("blob {address} is missing")]

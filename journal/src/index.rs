@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::event::Kind;
 use crate::intern::Interner;
+use crate::retention::Cut;
 use crate::summary::PageSummary;
 use crate::units::{RecvTime, Seq};
 
@@ -32,6 +33,8 @@ pub(crate) enum Place {
 pub(crate) struct Index {
     pub pages: Vec<Arc<PageSummary>>,
     pub open: Option<Open>,
+    /// What retention dropped.
+    pub cut: Option<Cut>,
     pub tickers: Interner,
     pub conditions: Interner,
     pub sources: Interner,
@@ -44,6 +47,7 @@ impl Index {
         Index {
             pages: Vec::new(),
             open: None,
+            cut: None,
             tickers: Interner::new(),
             conditions: Interner::new(),
             sources: Interner::new(),

@@ -203,6 +203,9 @@ pub(crate) fn examine_folder(
         check_part(&raw, &mut check, part)?;
     }
     strangers(&raw, &parts, &mut check);
+    check.record();
+    let ends: BTreeSet<Seq> = parts.iter().map(|part| part.events().1).collect();
+    check.record_fits(out.end, &ends);
     if !matches!(out.head, HeadState::Acknowledged { .. }) && !parts.is_empty() {
         let why = match &out.head {
             HeadState::Damaged(why) => why.clone(),
@@ -343,12 +346,12 @@ fn check_part(raw: &RawStore, check: &mut Check<'_>, part: &Part) -> Result<(), 
                 let what = "the page's summary can be read in an older copy only".to_owned();
                 check.find_at(DamageKind::Summary, events, day, (keys::SUMMARIES, &key), what);
             }
-            check.page(page)?;
+            page_or_gone(check, page)?;
         }
         Part::Bare(page) => {
             let what = "the page's summary is missing or damaged; the page is whole".to_owned();
             check.find_at(DamageKind::Summary, events, day, (keys::SUMMARIES, &key), what);
-            check.page(page)?;
+            page_or_gone(check, page)?;
         }
         Part::Frame { label, live } => {
             let stored = raw.candidates(keys::FRAMES, key);
@@ -366,6 +369,14 @@ fn check_part(raw: &RawStore, check: &mut Check<'_>, part: &Part) -> Result<(), 
             let what = "neither a page, nor a summary, nor a frame of them can be read".to_owned();
             check.find_at(DamageKind::Missing, events, None, (keys::PAGES, &key), what);
         }
+    }
+    Ok(())
+}
+
+fn page_or_gone(check: &mut Check<'_>, page: &PageSummary) -> Result<(), OpenError> {
+    match check.is_dropped(page.last()) {
+        true => check.gone(page)?,
+        false => check.page(page)?,
     }
     Ok(())
 }

@@ -177,6 +177,7 @@ impl Journal {
             (Seq::BEFORE_FIRST, _) => Head::default(),
             (seq, recv) => Head { seq, recv },
         };
+        let doomed = tail.doomed();
         Journal {
             shared: Arc::new(Shared {
                 store,
@@ -188,6 +189,8 @@ impl Journal {
                 log: Mutex::default(),
                 seat: Mutex::new(Some(Seat { tail, witness })),
                 folder: Default::default(),
+                upkeep: Default::default(),
+                doomed,
                 guard: Default::default(),
                 observed: Default::default(),
                 lock,
@@ -322,7 +325,11 @@ impl Journal {
     pub fn days(&self) -> Result<Vec<DaySummary>, ReadError> {
         let index = self.shared.index();
         let open = index.open.as_ref().map(|o| &o.summary);
-        Ok(crate::day::summarize(index.pages.iter().map(AsRef::as_ref), open))
+        let mut days = crate::day::summarize(index.pages.iter().map(AsRef::as_ref), open);
+        for day in &mut days {
+            day.dropped = index.cut.is_some_and(|cut| cut.covers(day.last));
+        }
+        Ok(days)
     }
 
     /// The sources, by id.

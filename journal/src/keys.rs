@@ -3,6 +3,7 @@
 //! | table | key | value | lifetime |
 //! |---|---|---|---|
 //! | `meta` | `journal` | format and calendar (`recover.rs`) | forever |
+//! | `meta` | `cut` | what retention dropped (`retention/cut.rs`) | forever |
 //! | `frames` | first seq, u64 big-endian | a frame (`frame.rs`) | until its page is sealed |
 //! | `pages` | first seq, u64 big-endian | a stored page (`page.rs`) | forever |
 //! | `summaries` | first seq, u64 big-endian | what the page holds (`summary.rs`) | with its page |
@@ -27,5 +28,7 @@ pub const BLOBS: Table = Table { name: "blobs", compress: true };
 /// Every table of the journal.
 pub const ALL: [Table; 6] = [META, FRAMES, PAGES, SUMMARIES, DEFINITIONS, BLOBS];
 
-/// The only key of [`META`].
+/// The key of [`META`] that is always there.
 pub const META_KEY: &[u8] = b"journal";
+/// The key of [`META`] that says what retention dropped, once it has.
+pub const CUT_KEY: &[u8] = b"cut";

@@ -1,7 +1,7 @@
 //! What whoever runs a journal asks of its handle.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use crate::Journal;
 use crate::guard::{GuardState, Probe};
@@ -13,6 +13,11 @@ impl Journal {
     #[must_use]
     pub fn folder(&self) -> Option<&Path> {
         self.shared.folder.get().map(AsRef::as_ref)
+    }
+
+    /// The right to copy or to delete; others wait.
+    pub(crate) fn upkeep(&self) -> MutexGuard<'_, ()> {
+        self.shared.upkeep.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes into `LOCK` where this process listens ([`crate::listening`]).

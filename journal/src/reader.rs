@@ -68,10 +68,15 @@ impl Iterator for Reader {
         if self.ended || self.next > self.to {
             return None;
         }
-        let read = match self.ahead.take(&self.shared, self.next, self.to) {
-            Some(read) => read,
-            None => stretch_at(&self.shared, self.next, &mut self.decoder),
+        let read = match dropped(&self.shared, self.next) {
+            Some(gone) => Err(gone),
+            None => match self.ahead.take(&self.shared, self.next, self.to) {
+                Some(read) => read,
+                None => stretch_at(&self.shared, self.next, &mut self.decoder),
+            },
         };
+        // It may have gone while it was read.
+        let read = read.map_err(|e| dropped(&self.shared, self.next).unwrap_or(e));
         let trimmed = read.map(|stretch| trim(stretch, self.next, self.to));
         match &trimmed {
             Ok(stretch) => self.next = Seq(stretch.first.0 + stretch.events.len() as u64),
@@ -91,6 +96,9 @@ pub(crate) enum Found {
 
 /// What holds `seq`, which must not lie beyond the end.
 pub(crate) fn find(shared: &Shared, seq: Seq) -> Result<Found, ReadError> {
+    if let Some(dropped) = dropped(shared, seq) {
+        return Err(dropped);
+    }
     let missing = ReadError::Missing { from: seq, to: seq };
     let place = shared.index().place(seq);
     match place {
@@ -106,6 +114,12 @@ pub(crate) fn find(shared: &Shared, seq: Seq) -> Result<Found, ReadError> {
         },
         None => Err(missing),
     }
+}
+
+/// Why there is nothing at `seq`, if retention dropped it.
+pub(crate) fn dropped(shared: &Shared, seq: Seq) -> Option<ReadError> {
+    let cut = shared.index().cut.filter(|cut| cut.covers(seq))?;
+    Some(ReadError::Dropped { from: seq, to: cut.last, day: cut.day })
 }
 
 /// The summary of the page that holds `seq`, from the store.

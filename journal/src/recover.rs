@@ -29,6 +29,7 @@ use crate::failpoint::hit;
 use crate::index::Index;
 use crate::limits::{PAGE_EVENTS, SCAN_PAIRS};
 use crate::page::Decoder;
+use crate::retention::Cut;
 use crate::running::{self, Running};
 use crate::store::{Batch, Durability, Pair, Store, StoreError, Table};
 use crate::summary::PageSummary;
@@ -89,6 +90,17 @@ pub(crate) fn recover(
     }
     if definitions.next().is_some() {
         return Err(damaged("a page's definitions", "without a page summary".into()));
+    }
+
+    if let Some(record) = store.get(keys::META, keys::CUT_KEY)? {
+        let cut =
+            Cut::decode(&record).map_err(|why| damaged("the record of a drop", why.into()))?;
+        // A copy that was broken off may end before it.
+        let beyond = index.pages.last().is_none_or(|p| p.last() < cut.last);
+        if !beyond && index.pages.iter().all(|p| p.last() != cut.last) {
+            return Err(damaged("the record of a drop", "it names no page's end".into()));
+        }
+        index.cut = Some(cut);
     }
 
     for pair in pairs(store.as_ref(), keys::FRAMES, Seq::BEFORE_FIRST) {

@@ -17,7 +17,7 @@ use crate::inspect::file_finding;
 use crate::shared::Shared;
 use crate::units::Seq;
 use crate::verify::{Check, DamageKind, Finding};
-use crate::{Journal, preflight};
+use crate::{Journal, preflight, reader};
 
 /// How long to wait at the end of a round.
 const IDLE: Duration = Duration::from_secs(1);
@@ -122,11 +122,17 @@ fn rounds(shared: &Shared, rate: u64, wait: &dyn Fn(Duration) -> bool, seen: &Mu
             next = page.last().next();
             let mut check = Check::new(shared.store.as_ref(), None);
             check.pace = Some(&pace);
-            if let Err(e) = check.page(&page) {
+            let gone = || reader::dropped(shared, page.last()).is_some();
+            let before = gone();
+            let looked = if before { check.gone(&page) } else { check.page(&page) };
+            if let Err(e) = looked {
                 tracing::error!(error = %e, first = %page.first, "the scrub cannot read");
             }
             lock(seen).pages += 1;
-            note(seen, check.report.findings);
+            // It may have been dropped while it was looked at.
+            if before == gone() {
+                note(seen, check.report.findings);
+            }
             // What cannot be read must not make it busy.
             pace(0);
         } else {

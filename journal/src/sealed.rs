@@ -41,7 +41,9 @@ impl Journal {
         });
         let mut ended = false;
         let pages = summaries.map(move |page| {
-            let (label, _) = reader::page_rows(self.shared.store.as_ref(), &page, &mut decoder)?;
+            let read = reader::page_rows(self.shared.store.as_ref(), &page, &mut decoder);
+            let gone = |e| reader::dropped(&self.shared, page.first).unwrap_or(e);
+            let (label, _) = read.map_err(gone)?;
             Ok(SealedPage {
                 first: label.first,
                 last: label.last(),

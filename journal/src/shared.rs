@@ -14,6 +14,7 @@ use crate::index::Index;
 use crate::lock::DirectoryLock;
 use crate::observe::Observed;
 use crate::proof::merkle::Tree;
+use crate::retention::Doomed;
 use crate::store::Store;
 use crate::tail::{Commit, Tail};
 use crate::units::{RecvTime, Seq};
@@ -57,6 +58,10 @@ pub(crate) struct Shared {
     pub(crate) seat: Mutex<Option<Seat>>,
     /// The data directory, if it lies on a disk.
     pub(crate) folder: OnceLock<PathBuf>,
+    /// Held by whoever copies or deletes: one at a time.
+    pub(crate) upkeep: Mutex<()>,
+    /// What the writer must spare; the tail's own list.
+    pub(crate) doomed: Arc<Doomed>,
     pub(crate) guard: Guard,
     pub(crate) observed: Observed,
     pub(crate) lock: Option<DirectoryLock>,

@@ -14,6 +14,7 @@ use crate::event::{
 };
 use crate::intern::Interner;
 use crate::limits::{BLOB_BYTES_MAX, IDS_MAX};
+use crate::retention::Doomed;
 use crate::store::{Store, StoreError};
 use crate::units::{Address, InstrumentId, RecvTime, SourceId};
 use crate::{AppendError, keys};
@@ -72,6 +73,8 @@ pub(crate) struct Stage {
     sources_defined: u32,
     /// Rows of the commit before those in `rows`, in order.
     before: Vec<Vec<u8>>,
+    /// Blobs that are about to be deleted, unless one is named here again.
+    pub(crate) doomed: Arc<Doomed>,
     rows: Vec<u8>,
     count: u32,
     blobs: Vec<(Address, Bytes)>,
@@ -101,6 +104,7 @@ impl Stage {
             sources: Arc::new(Mutex::new(Interner::new())),
             sources_defined: 0,
             before: Vec::new(),
+            doomed: Arc::default(),
             rows: Vec::new(),
             count: 0,
             blobs: Vec::new(),
@@ -432,6 +436,7 @@ impl Stage {
             return Err(AppendError::Exhausted { what: "a blob", max }.into());
         }
         let address = Address::of(&bytes);
+        self.doomed.spare(&address);
         if !self.addresses.contains(&address) && self.store.get(keys::BLOBS, &address.0)?.is_none()
         {
             self.addresses.insert(address);

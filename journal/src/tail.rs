@@ -20,6 +20,7 @@ use crate::definitions::{Definition, Name};
 use crate::event::{Draft, Kind, TickBatch};
 use crate::index::Open;
 use crate::limits::{PAGE_EVENTS, PAGE_ROWS_BYTES_MAX};
+use crate::retention::Doomed;
 use crate::running::Running;
 use crate::seal::{Sealed, Unsealed};
 use crate::stage::{Sources, Stage, StageError, Staged};
@@ -110,6 +111,11 @@ impl Tail {
     /// The sources that have an id.
     pub(crate) fn sources(&self) -> Sources {
         self.stage.sources()
+    }
+
+    /// The blobs that are about to be deleted.
+    pub(crate) fn doomed(&self) -> Arc<Doomed> {
+        self.stage.doomed.clone()
     }
 
     /// Takes a page that is stored already.

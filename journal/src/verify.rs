@@ -1,5 +1,7 @@
 //! Reading everything again and reporting whatever is wrong, all of it.
 
+mod gone;
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
@@ -8,11 +10,13 @@ use bytes::Bytes;
 use crate::canon::{Label, Rows};
 use crate::definitions::Definition;
 use crate::event;
+use crate::index::Place;
 use crate::loss::{self, Loss};
 use crate::page::Decoder;
 use crate::raw::RawStore;
 use crate::reader::{Found, stored_summary};
 use crate::recover::{page_definitions, pairs};
+use crate::retention::Cut;
 use crate::shared::Shared;
 use crate::store::{Store, Table};
 use crate::summary::{Counter, Instruments, PageSummary, Tally};
@@ -30,6 +34,8 @@ pub struct VerifyReport {
     pub frames: u64,
     /// Blobs whose address matched.
     pub blobs: u64,
+    /// Events that retention dropped: not there on purpose.
+    pub dropped: u64,
     /// Everything that is wrong, in order.
     pub findings: Vec<Finding>,
     /// Lost stretches that somebody has accepted; reading them is refused.
@@ -110,6 +116,11 @@ pub(crate) struct Check<'a> {
     pub report: VerifyReport,
     /// Stretches whose events cannot be read.
     pub unreadable: Vec<(Seq, Seq)>,
+    /// What retention dropped, and why the record of it cannot be read.
+    cut: Option<Cut>,
+    bad_record: Option<String>,
+    /// Whether the control event of the record says the same, once it was read.
+    told: Option<bool>,
     /// Blobs that were looked at already, good or bad.
     seen: BTreeSet<Address>,
     decoder: Decoder,
@@ -137,6 +148,12 @@ pub(crate) fn verify(
                 check.frame(first, &stored, next, after(shared, next))
             }
             Err(ReadError::Store(e)) => return Err(e.into()),
+            Err(ReadError::Dropped { .. }) => {
+                let place = shared.index().place(next);
+                let Some(Place::Page(page)) = place else { break };
+                check.gone(&page)?;
+                page.last()
+            }
             Err(e) => {
                 let last = after(shared, next);
                 check.find(DamageKind::Missing, (next, last), None, e.to_string());
@@ -149,6 +166,7 @@ pub(crate) fn verify(
     if from <= Seq::FIRST && to == end {
         strangers(&mut check, shared)?;
     }
+    check.record();
     Ok(check.report)
 }
 
@@ -189,11 +207,15 @@ fn strangers(check: &mut Check<'_>, shared: &Shared) -> Result<(), ReadError> {
 impl<'a> Check<'a> {
     pub(crate) fn new(store: &'a dyn Store, raw: Option<&'a RawStore>) -> Check<'a> {
         let losses = loss::all(store);
+        let (cut, bad_record) = gone::record(store);
         Check {
             store,
             raw,
             report: VerifyReport { losses, ..VerifyReport::default() },
             unreadable: Vec::new(),
+            cut,
+            bad_record,
+            told: None,
             seen: BTreeSet::new(),
             decoder: Decoder::default(),
             pace: None,
@@ -363,6 +385,7 @@ impl<'a> Check<'a> {
             counter.count(&row);
             summary.count += 1;
             self.report.events += 1;
+            self.hear(seq, &event.body);
             for address in event.body.blobs() {
                 if self.seen.insert(address) {
                     match blob::get(self.store, address) {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use orrery_journal::units::Seq;
 use orrery_journal::{Head, Journal, ReadError};
 
+use crate::beginning::{self, BeginningError};
 use crate::checkpoint::Purpose;
 use crate::derived::{Derived, DerivedError};
 use crate::driver::{FoldError, Threads, fold_range};
@@ -54,6 +55,9 @@ pub enum CatchUpError {
         /// Position of the checkpoint that does not fit.
         seq: Seq,
     },
+    /// The first days were dropped, and folding cannot begin behind them.
+    #[error(transparent)]
+    Beginning(#[from] BeginningError),
     /// The caller asked to stop; the next start goes on from the last checkpoint.
     #[error("stopped at event {seq} before the journal's head")]
     Stopped {
@@ -105,6 +109,7 @@ pub fn catch_up(
     progress: &mut dyn FnMut(Head) -> ControlFlow<()>,
 ) -> Result<CaughtUp, CatchUpError> {
     derived.claim(world.configuration())?;
+    beginning::begin(journal, derived, &world)?;
     let head = journal.head();
     let mut engine = nearest(derived, &world, head.seq)?;
     let resumed = engine.position();

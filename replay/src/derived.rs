@@ -13,6 +13,7 @@
 //! checkpoints        seq(be u64)                         see checkpoint.rs
 //! checkpoint_bytes   blake3                              saved engine
 //! derived_meta       "format", "configuration"           u32 le; 32 bytes
+//!                    "beginning"                         be u64: last event that was dropped
 //! ```
 
 mod error;
@@ -46,6 +47,7 @@ const TABLES: [Table; 5] = [HEADERS, BODIES, CHECKPOINTS, CHECKPOINT_BYTES, META
 
 const META_FORMAT: &[u8] = b"format";
 const META_CONFIGURATION: &[u8] = b"configuration";
+const META_BEGINNING: &[u8] = b"beginning";
 
 /// Symbol and family.
 pub type FamilyName = (Box<str>, Box<str>);
@@ -147,6 +149,18 @@ impl Derived {
         Ok(self.store.commit(batch, Durability::Disk)?)
     }
 
+    /// Says that nothing up to an event can be derived any more.
+    pub(crate) fn begin_at(&self, seq: Seq) -> Result<(), DerivedError> {
+        let mut batch = Batch::default();
+        batch.put(META, META_BEGINNING, seq.to_key().to_vec());
+        Ok(self.store.commit(batch, Durability::Disk)?)
+    }
+
+    /// The event after which derived data begins; `None`: the first of all.
+    fn beginning(&self) -> Result<Option<Seq>, DerivedError> {
+        Ok(self.store.get(META, META_BEGINNING)?.and_then(|bytes| Seq::from_key(&bytes)))
+    }
+
     /// Keeps artifacts; one that is there already must be equal. What a crash
     /// takes of it is folded again from the checkpoint before.
     ///
@@ -166,7 +180,9 @@ impl Derived {
                 self.compare(header)?;
                 continue;
             }
-            if header.version != last + 1 {
+            // After days were dropped a family's first version here is a later one.
+            let first = last == 0 && self.beginning()?.is_some();
+            if header.version != last + 1 && !first {
                 return Err(DerivedError::Skipped {
                     symbol: header.symbol.clone(),
                     family: header.family.clone(),
@@ -283,7 +299,11 @@ impl Derived {
         if holds(&latest) {
             return Ok(Some(latest));
         }
-        let (mut below, mut above, mut found) = (0, latest.version, None);
+        let (from, to) = (family_key(symbol, family), family_end(symbol, family));
+        let first = self.store.scan(HEADERS, &from, &to, false, 1)?.pop();
+        let first = first.and_then(|(key, _)| Seq::from_key(key.get(from.len()..)?));
+        let below_first = first.map_or(0, |v| v.0.saturating_sub(1));
+        let (mut below, mut above, mut found) = (below_first, latest.version, None);
         while below + 1 < above {
             let version = below + (above - below) / 2;
             let header = self

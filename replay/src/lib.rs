@@ -14,6 +14,7 @@
 pub mod artifact;
 pub mod as_of;
 pub mod audit;
+pub mod beginning;
 pub mod canonical;
 pub mod catch_up;
 pub mod checkpoint;

@@ -40,6 +40,9 @@ pub(crate) fn nearest(
 
 /// The time of an event.
 pub(crate) fn recv_of(journal: &Journal, seq: Seq) -> Result<Option<RecvTime>, ReadError> {
+    if let Some(end) = journal.cut_end().filter(|end| end.seq == seq) {
+        return Ok(Some(end.recv));
+    }
     for stretch in journal.read(seq, seq) {
         let stretch = stretch?;
         let at = seq.0.checked_sub(stretch.first.0).and_then(|i| usize::try_from(i).ok());

@@ -8,9 +8,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use orrery_journal::event::{Draft, DraftBody, InstrumentRef};
+use orrery_journal::event::{Draft, DraftBody, Gap, InstrumentRef};
 use orrery_journal::units::{NANOS_PER_SECOND, RecvTime, SourceId};
-use orrery_journal::{Ticket, Writer};
+use orrery_journal::{AppendError, Ticket, Writer};
 use tokio_util::sync::CancellationToken;
 
 use crate::backend::Archive;
@@ -76,7 +76,7 @@ pub fn start(
     let stop = Arc::new(AtomicBool::new(false));
     let stopping = Arc::clone(&stop);
     let thread = std::thread::Builder::new().name("feed".to_owned()).spawn(move || {
-        let line = Line { writer, source, pace, metrics, waiting: VecDeque::new() };
+        let line = Line { writer, source, pace, metrics, waiting: VecDeque::new(), missed: None };
         let fed = line.run(*simulation, &stopping);
         if fed.is_err() {
             failed.cancel();
@@ -91,7 +91,23 @@ struct Line {
     source: SourceId,
     pace: Pace,
     metrics: Arc<Metrics>,
-    waiting: VecDeque<Ticket>,
+    waiting: VecDeque<Pending>,
+    /// While the journal refuses input: since when, and how much.
+    missed: Option<Missed>,
+}
+
+/// An append on its way.
+struct Pending {
+    ticket: Ticket,
+    drafts: u64,
+    at: RecvTime,
+}
+
+/// What a live feed brought while the journal took nothing.
+#[derive(Clone, Copy)]
+struct Missed {
+    since: RecvTime,
+    drafts: u64,
 }
 
 impl Line {
@@ -115,28 +131,100 @@ impl Line {
             if !drafts.is_empty() {
                 last = now;
                 self.metrics.events.inc_by(drafts.len() as u64);
-                self.append(drafts)?;
+                self.append(drafts, now)?;
             } else if now.0 - last.0 >= BEAT_AFTER_NANOS {
                 last = now;
                 self.metrics.beats.inc();
-                self.append(vec![beat(self.pace, now)])?;
+                self.append(vec![beat(self.pace, now)], now)?;
             }
             std::thread::sleep(POLL);
         }
-        for ticket in self.waiting {
-            ticket.wait()?;
+        while let Some(pending) = self.waiting.pop_front() {
+            self.answered(pending)?;
+        }
+        if self.missed.is_some() {
+            let now = origin.plus_nanos(watch.nanos());
+            self.append(Vec::new(), now)?;
+        }
+        if let Some(Missed { since, drafts }) = self.missed {
+            tracing::error!(%since, drafts, "the disk is still full: what was refused is not journaled");
         }
         Ok(self.writer.close()?)
     }
 
-    fn append(&mut self, drafts: Vec<Draft>) -> anyhow::Result<()> {
-        if self.waiting.len() >= APPENDS_IN_FLIGHT
-            && let Some(oldest) = self.waiting.pop_front()
-        {
-            oldest.wait()?;
+    fn append(&mut self, drafts: Vec<Draft>, now: RecvTime) -> anyhow::Result<()> {
+        loop {
+            let full = self.waiting.len() >= APPENDS_IN_FLIGHT;
+            let wait = full || self.missed.is_some();
+            if !self.waiting.front().is_some_and(|p| wait || p.ticket.is_answered()) {
+                break;
+            }
+            if let Some(pending) = self.waiting.pop_front() {
+                self.answered(pending)?;
+            }
         }
-        self.waiting.push_back(self.writer.append(drafts)?);
+        let Some(missed) = self.missed else {
+            return self.send(drafts, now);
+        };
+        // What is lost is told in the commit that takes events again, before
+        // them; one append at a time, so that none slips past it.
+        let count = drafts.len() as u64;
+        let mut told = self.gap(missed, now);
+        told.extend(drafts);
+        self.send(told, now)?;
+        self.missed = None;
+        if let Some(pending) = self.waiting.pop_back() {
+            self.answered(Pending { drafts: count, ..pending })?;
+        }
+        if let Some(again) = &mut self.missed {
+            again.since = missed.since;
+            again.drafts += missed.drafts;
+        } else {
+            tracing::warn!(
+                drafts = missed.drafts,
+                "input was refused for a while; it is taken again"
+            );
+        }
         Ok(())
+    }
+
+    fn send(&mut self, drafts: Vec<Draft>, at: RecvTime) -> anyhow::Result<()> {
+        let count = drafts.len() as u64;
+        let ticket = self.writer.append(drafts)?;
+        self.waiting.push_back(Pending { ticket, drafts: count, at });
+        Ok(())
+    }
+
+    /// Takes an answer. A full disk is no end: the market goes on, and what it
+    /// brings meanwhile is counted.
+    fn answered(&mut self, pending: Pending) -> anyhow::Result<()> {
+        match pending.ticket.wait() {
+            Ok(_) => Ok(()),
+            Err(AppendError::DiskFull { .. }) => {
+                let since = self.missed.map_or(pending.at, |m| m.since.min(pending.at));
+                let drafts = self.missed.map_or(0, |m| m.drafts) + pending.drafts;
+                self.missed = Some(Missed { since, drafts });
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The gap of what was missed, and the fact behind it.
+    fn gap(&self, missed: Missed, now: RecvTime) -> Vec<Draft> {
+        let Missed { since, drafts } = missed;
+        let fact = serde_json::json!({
+            "control": "input_refused",
+            "reason": "disk_full",
+            "from": since.to_rfc3339(),
+            "to": now.to_rfc3339(),
+            "drafts": drafts,
+        });
+        let draft = |body| Draft { source: self.source, body, ..beat(self.pace, now) };
+        vec![
+            draft(DraftBody::Gap(Gap { from: since, to: now })),
+            draft(DraftBody::Control(fact.to_string().into())),
+        ]
     }
 }
 

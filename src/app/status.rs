@@ -6,6 +6,7 @@ use std::sync::Arc;
 use orrery_journal::event::Kind;
 use orrery_journal::{Scrub, Scrubbed};
 
+use super::journal::JournalMetrics;
 use crate::backend::Archive;
 use crate::projector::stats::ProjectorStats;
 use crate::telemetry::{self, Metrics};
@@ -17,12 +18,15 @@ const READY_LAG_EVENTS: i64 = 50_000;
 pub fn metrics(
     archive: &Arc<Archive>,
     metrics: &Arc<Metrics>,
+    journal: Arc<JournalMetrics>,
     projector: Option<Arc<ProjectorStats>>,
     scrub: Option<Arc<Scrub>>,
 ) -> Arc<dyn Fn() -> String + Send + Sync> {
-    let registry = metrics.registry();
+    let mut registry = metrics.registry();
+    journal.register(&mut registry);
     let (archive, metrics) = (Arc::clone(archive), Arc::clone(metrics));
     Arc::new(move || {
+        journal.look(archive.journal());
         metrics.journal_seq.set(archive.journal().head().seq.0 as i64);
         metrics.quarantined.set(archive.journal().count(Kind::Quarantine) as i64);
         let mut text = telemetry::render(&registry);

@@ -90,6 +90,7 @@ fn damage(error: AsOfError) -> BackendError {
 fn read(error: ReadError) -> BackendError {
     match error {
         ReadError::Store(e) => BackendError::Internal(Box::new(e)),
+        dropped @ ReadError::Dropped { .. } => BackendError::Precondition(dropped.to_string()),
         error => BackendError::Damaged(error.to_string()),
     }
 }

@@ -20,6 +20,7 @@ struct Day {
     first_recv: String,
     last_recv: String,
     sealed: bool,
+    dropped: bool,
     events: u64,
     kinds: std::collections::BTreeMap<&'static str, u64>,
     refused: std::collections::BTreeMap<&'static str, u64>,
@@ -40,6 +41,7 @@ pub fn run(common: &Common, _: &Days) -> anyhow::Result<Exit> {
             first_recv: d.first_recv.to_rfc3339(),
             last_recv: d.last_recv.to_rfc3339(),
             sealed: d.sealed,
+            dropped: d.dropped,
             events: d.last.0 - d.first.0 + 1,
             kinds: d.kinds.iter().map(|(k, n)| (k.name(), *n)).collect(),
             refused: d.refused.iter().map(|(r, n)| (r.name(), *n)).collect(),
@@ -69,7 +71,12 @@ pub fn run(common: &Common, _: &Days) -> anyhow::Result<Exit> {
                 count("gap"),
                 output::grouped(d.refused.values().sum()),
                 output::grouped(d.pages.len() as u64),
-                if d.sealed { "sealed" } else { "open" }.to_owned(),
+                match (d.dropped, d.sealed) {
+                    (true, _) => "dropped",
+                    (false, true) => "sealed",
+                    (false, false) => "open",
+                }
+                .to_owned(),
             ]
         })
         .collect();

@@ -183,6 +183,12 @@ fn notes(common: &Common, found: &Examination, notes: &mut Vec<String>) {
              log anew and finds out what survived"
         ));
     }
+    if report.dropped > 0 {
+        notes.push(format!(
+            "{} events were dropped by retention, as the journal says",
+            output::grouped(report.dropped)
+        ));
+    }
     if let Some((from, to)) = found.lost {
         notes.push(format!("events {from}..{to} were acknowledged and are gone"));
     }

@@ -136,7 +136,7 @@ fn hint(common: &Common, refused: OpenError) -> anyhow::Error {
     }
 }
 
-fn with(common: &Common, journal: Journal) -> anyhow::Result<Data> {
+pub fn with(common: &Common, journal: Journal) -> anyhow::Result<Data> {
     let derived = Derived::open(common.data_dir())?;
     let parameters = Parameters { calendar: journal.calendar(), ..parameters::read(common)? };
     let world = Arc::new(MarketWorld::new(parameters)?);

@@ -41,6 +41,7 @@ struct Report {
     pages: u64,
     frames: u64,
     blobs: u64,
+    dropped: u64,
     unfinished_bytes: u64,
     findings: Vec<FindingView>,
     accepted_losses: Vec<LossView>,
@@ -80,6 +81,7 @@ pub fn run(common: &Common, command: &Verify) -> anyhow::Result<Exit> {
             pages: found.report.pages,
             frames: found.report.frames,
             blobs: found.report.blobs,
+            dropped: found.report.dropped,
             unfinished_bytes: found.torn.as_ref().map_or(0, |t| t.bytes),
             findings: found.report.findings.iter().map(Into::into).collect(),
             accepted_losses: found.report.losses.iter().map(Into::into).collect(),
@@ -93,6 +95,12 @@ pub fn run(common: &Common, command: &Verify) -> anyhow::Result<Exit> {
     } else {
         for f in &found.report.findings {
             output::line(format!("damaged {}", look::finding(f)));
+        }
+        if found.report.dropped > 0 {
+            let dropped = output::grouped(found.report.dropped);
+            output::line(format!(
+                "{dropped} events were dropped by retention, as the journal says"
+            ));
         }
         for loss in &found.report.losses {
             output::line(format!("accepted: {}", look::loss(loss)));

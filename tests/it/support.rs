@@ -36,6 +36,7 @@ pub fn unpacked(path: &Path) -> String {
 /// A data directory of its own and the binary that works on it.
 pub struct Orrery {
     dir: tempfile::TempDir,
+    data: PathBuf,
 }
 
 /// How a command ended.
@@ -73,11 +74,18 @@ impl From<Output> for Ended {
 
 impl Orrery {
     pub fn new() -> Orrery {
-        Orrery { dir: tempfile::tempdir().expect("a temporary folder") }
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let data = dir.path().join("data");
+        Orrery { dir, data }
+    }
+
+    /// With a data directory somewhere else.
+    pub fn at(data: PathBuf) -> Orrery {
+        Orrery { data, ..Orrery::new() }
     }
 
     pub fn data(&self) -> PathBuf {
-        self.dir.path().join("data")
+        self.data.clone()
     }
 
     /// The binary with this data directory and these arguments, not started.

@@ -4,11 +4,15 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
+use bytes::Bytes;
+
 use super::{Copied, CopyError, CopyProgress, Moment, chain};
 use crate::contents::Contents;
+use crate::definitions::Name;
 use crate::event::EventError;
 use crate::files::Disk;
 use crate::page::{self, Decoder, PageError};
+use crate::recover::page_definitions;
 use crate::running::Running;
 use crate::shared::{Seat, Shared, Witness};
 use crate::store::{Batch, Durability, Store, StoreError};
@@ -80,8 +84,12 @@ impl Target {
         let held = self.shared().index().pages.len();
         self.compare(from, moment, held)?;
         let head = moment.last();
+        self.dropped(from, moment, held)?;
         for page in moment.pages.get(held..).unwrap_or_default() {
-            self.page(from, page)?;
+            match moment.cut.is_some_and(|cut| cut.covers(page.last())) {
+                true => self.rest_of(from, page)?,
+                false => self.page(from, page)?,
+            }
             if self.pending >= COMMIT_BYTES {
                 self.commit()?;
             }
@@ -120,6 +128,9 @@ impl Target {
         // of the frames here.
         let rows = self.seat.tail.open_rows();
         let same = match moment.pages.get(held) {
+            Some(page) if moment.cut.is_some_and(|cut| cut.covers(page.last())) => {
+                return Err(CopyError::Dropped { from: open.summary.first, to: page.last() });
+            }
             Some(page) => {
                 let (_, whole) =
                     reader::page_rows(from, page, &mut self.decoder).map_err(CopyError::Source)?;
@@ -128,6 +139,60 @@ impl Target {
             None => frame_rows(moment)?.starts_with(rows),
         };
         if same { Ok(()) } else { Err(diverged(open.summary.first)) }
+    }
+
+    /// Begins a copy of a journal whose first days are gone. One that has events
+    /// already and not all of those would have a hole, which nothing explains.
+    fn dropped(&mut self, from: &dyn Store, moment: &Moment, held: usize) -> Result<(), CopyError> {
+        let Some(cut) = moment.cut else { return Ok(()) };
+        let Some(next) = moment.pages.get(held).filter(|p| cut.covers(p.last())) else {
+            return Ok(());
+        };
+        let shared = self.shared();
+        let pages = shared.store.scan(keys::PAGES, &[], &[], false, 1).map_err(write)?;
+        if !pages.is_empty() {
+            return Err(CopyError::Dropped { from: next.first, to: cut.last });
+        }
+        self.blobs(from, &[cut.state])?;
+        self.batch.put(keys::META, keys::CUT_KEY, cut.encode());
+        // Its first summary comes in the same commit, so that the record never
+        // stands alone.
+        Ok(())
+    }
+
+    /// What stays of a page that retention dropped.
+    fn rest_of(&mut self, from: &dyn Store, page: &PageSummary) -> Result<(), CopyError> {
+        let key = page.first.to_key();
+        if page.tally.definitions() > 0 {
+            let found =
+                from.get(keys::DEFINITIONS, &key).map_err(|e| CopyError::Source(e.into()))?;
+            let pair = found.clone().map(|value| Ok((Bytes::copy_from_slice(&key), value)));
+            let list = page_definitions(pair, page).map_err(|why| {
+                let (what, first) = ("definitions", page.first);
+                CopyError::Source(ReadError::Undecodable { what, first, why })
+            })?;
+            let names: Vec<Address> = list
+                .iter()
+                .filter_map(|d| match &d.name {
+                    Name::Blob(address) => Some(*address),
+                    Name::Inline(_) => None,
+                })
+                .collect();
+            self.blobs(from, &names)?;
+            self.batch.put(keys::DEFINITIONS, key.to_vec(), found.unwrap_or_default());
+        }
+        let first = page.first;
+        let found = from.get(keys::SUMMARIES, &key).map_err(|e| CopyError::Source(e.into()))?;
+        let value =
+            found.ok_or(CopyError::Source(ReadError::Missing { from: first, to: first }))?;
+        if !PageSummary::decode(&value).is_ok_and(|(summary, _)| summary == *page) {
+            let why = "it is another page's".into();
+            return Err(CopyError::Source(ReadError::Undecodable { what: "summary", first, why }));
+        }
+        self.put_bytes(value.len());
+        self.batch.put(keys::SUMMARIES, key.to_vec(), value);
+        self.copied.pages += 1;
+        Ok(())
     }
 
     /// A page with everything that belongs to it.

@@ -1,10 +1,13 @@
 //! What goes into the new database, part by part.
 
+mod rest;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use bytes::Bytes;
 
+use self::rest::dropped;
 use super::{RepairError, Repaired, Taken};
 use crate::canon::{Label, Rows};
 use crate::contents::Contents;
@@ -15,6 +18,7 @@ use crate::limits::PAGE_EVENTS;
 use crate::loss::{self, Loss, LossKind};
 use crate::page::{self, Decoder};
 use crate::raw::RawStore;
+use crate::retention::Cut;
 use crate::running::Running;
 use crate::store::fjall::FjallStore;
 use crate::store::{Batch, Durability, Store};
@@ -46,6 +50,8 @@ pub(super) struct Built<'a> {
     rebuilt: u64,
     /// Stretches that are in no source, in order.
     pub missing: Vec<(Seq, Seq)>,
+    /// What retention dropped; of these pages only names are kept.
+    dropped: Option<Cut>,
     /// From here on nothing is kept.
     cut: Option<(Seq, Seq)>,
 }
@@ -101,6 +107,7 @@ impl<'a> Built<'a> {
             blobs: Taken::default(),
             rebuilt: 0,
             missing: Vec::new(),
+            dropped: dropped(sources),
             cut: None,
         })
     }
@@ -145,6 +152,7 @@ impl<'a> Built<'a> {
             self.cut = Some((self.head.next(), acknowledged));
         }
         self.missing.extend(self.cut);
+        self.record()?;
         self.ends()?;
         self.commit()
     }
@@ -160,6 +168,9 @@ impl<'a> Built<'a> {
     /// right.
     fn page(&mut self, page: &PageSummary) -> Result<bool, RepairError> {
         let events = (page.first, page.last());
+        if self.dropped.is_some_and(|cut| cut.covers(page.last())) {
+            return self.rest(page);
+        }
         let mut decoder = std::mem::take(&mut self.decoder);
         for (at, stored) in self.candidates(keys::PAGES, &page.first.to_key()) {
             let Ok((label, rows)) = decoder.decode(&stored, page.first, page.address) else {

@@ -14,6 +14,7 @@ mod preflight;
 mod proof;
 mod reading;
 mod repair;
+mod retention;
 mod stores;
 mod support;
 mod ticks;
