@@ -7,7 +7,7 @@ use chrono::TimeZone;
 use chrono_tz::America::New_York;
 
 use crate::event::{Kind, RefusalReason};
-use crate::summary::{PageSummary, Tally};
+use crate::format::summary::{PageSummary, Tally};
 use crate::units::{Address, NANOS_PER_SECOND, RecvTime, Seq, TradingDay};
 
 /// How a moment maps to a trading day; chosen when the journal is created.

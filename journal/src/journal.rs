@@ -10,19 +10,21 @@ use crate::day::{Calendar, DaySummary};
 use crate::event::{JournalEvent, Kind};
 use crate::failpoint::hit;
 use crate::files::{Disk, Files};
-use crate::lock::DirectoryLock;
-use crate::preflight::{self, Damage, Verdict};
-use crate::reader::{self, Reader, Selection, Stretch, TailReader};
-use crate::recover::{self, Recovered};
+use crate::open::lock::DirectoryLock;
+use crate::open::preflight::{self, Damage, Verdict};
+use crate::open::recover::{self, Recovered};
+use crate::read::reader::{self, Reader, Selection, Stretch, TailReader};
 use crate::shared::{Head, Seat, Shared, SyncMode, Witness};
 use crate::store::fjall::FjallStore;
 use crate::store::memory::MemoryStore;
 use crate::store::{Store, Table};
 
+use crate::open::watermark::{self, Keeper, Mark, MarkError};
+use crate::truth::verify::{self, VerifyReport};
 use crate::units::{Address, InstrumentId, RecvTime, Seq, SourceId, TradingDay};
-use crate::verify::{self, VerifyReport};
-use crate::watermark::{self, Keeper, Mark, MarkError};
-use crate::{AppendError, Filter, OpenError, ReadError, Writer, blob, keys, mend, rights};
+use crate::{
+    AppendError, Filter, OpenError, ReadError, Writer, format::blob, keys, open::mend, open::rights,
+};
 
 /// A clock that is behind the last event by more is told; less is what clocks do.
 const BEHIND_NS: i64 = 1_000_000_000;
@@ -68,7 +70,7 @@ impl Journal {
         Disk.create_folder(&folder).map_err(io)?;
         let lock = DirectoryLock::take(dir)?;
         hit("open.locked");
-        crate::repair::resume(&folder).map_err(io)?;
+        crate::truth::repair::resume(&folder).map_err(io)?;
         prepare(&folder)?;
         hit("open.inspected");
         let dirty = rewrite(&Disk, &folder)?;
@@ -371,7 +373,7 @@ impl Journal {
     /// Losses that somebody has accepted.
     #[must_use]
     pub fn losses(&self) -> Vec<crate::Loss> {
-        crate::loss::all(self.shared.store.as_ref())
+        crate::truth::loss::all(self.shared.store.as_ref())
     }
 
     /// The trading day of a moment in this journal's calendar.

@@ -6,84 +6,65 @@
 //! Not known here: options mathematics, JSON, the network, the wall clock
 //! (the writer is handed one).
 //!
-//! To read on: [`units`] and [`event`] are the vocabulary; `stage` turns drafts
-//! into rows (producers of [`event::TickBatch`] do it themselves), `tail` gives
-//! rows their place in frames and pages, `seal` makes a page what is stored;
-//! `writer` drives them and says who hands what to whom; `reader` brings events
-//! back, [`Filter`] only some; [`preflight`] looks at the files before anything
-//! is opened; [`proof`] proves events to others; `recover` opens; [`store`] is the seam to the disk. `FORMAT.md` has
-//! every byte.
+//! The rooms, in the order in which an event walks through them:
+//!
+//! | room | what |
+//! |---|---|
+//! | [`units`], [`event`], `day`, [`limits`] | the vocabulary |
+//! | `write` | drafts and ticks become rows, frames, pages; one committer makes them durable |
+//! | `format` | the bytes of all of these; pure |
+//! | [`store`], [`files`] | the seams to the disk |
+//! | `open` | looking at the files before anything is opened, and opening |
+//! | `read` | events back, checked; [`Filter`] only some |
+//! | `truth` | what is damaged, told whole, and mended from a copy |
+//! | [`proof`] | events proven to others |
+//! | `keep` | copies, retention, room on the disk, figures |
+//!
+//! `journal` is the handle, `shared` what the handle, readers and the committer
+//! have in common. `FORMAT.md` has every byte.
 #![warn(missing_docs)]
 
-mod blob;
-mod canon;
-mod contents;
-mod copy;
 mod day;
-mod definitions;
 mod error;
 pub mod event;
 pub mod failpoint;
 mod fault;
 pub mod files;
-mod filter;
-mod frame;
+mod format;
 #[doc(hidden)]
 pub mod fuzzing;
-pub mod guard;
-mod index;
-mod inspect;
-mod intern;
 mod journal;
+mod keep;
 pub mod keys;
 pub mod limits;
-mod lock;
-mod loss;
-mod mend;
-mod observe;
-mod operate;
-mod page;
-#[doc(hidden)]
-pub mod parts;
-pub mod preflight;
+mod open;
 pub mod proof;
-mod raw;
-mod reader;
-mod recover;
-mod repair;
-mod retention;
-mod rights;
-mod running;
-mod scrub;
-mod seal;
-mod sealed;
+mod read;
 mod shared;
-mod stage;
-mod stat;
 pub mod store;
-mod summary;
-mod tail;
+mod truth;
 pub mod units;
-mod verify;
-mod watermark;
-mod writer;
+mod write;
 
-pub use copy::{Copied, CopyError, CopyProgress};
 pub use day::{Calendar, DaySummary};
 pub use error::{AppendError, OpenError, ReadError};
 pub use fault::Faults;
-pub use filter::Filter;
-pub use inspect::{Examination, HeadState, Stage, Torn, examine, holes};
+pub use format::parts;
 pub use journal::{Journal, OpenOptions, SourceInfo, memory_store, open_derived};
-pub use lock::listening;
-pub use loss::{Loss, LossKind};
-pub use observe::{Committed, Observer};
-pub use reader::{Stretch, TailReader};
-pub use repair::{RepairError, RepairOptions, Repaired, Taken, repair};
-pub use retention::{Cut, Dropped, Plan, RetentionError};
-pub use scrub::{Scrub, Scrubbed};
-pub use sealed::SealedPage;
+pub use keep::copy::{Copied, CopyError, CopyProgress};
+pub use keep::guard;
+pub use keep::observe::{Committed, Observer};
+pub use keep::retention::{Cut, Dropped, Plan, RetentionError};
+pub use keep::stat::{Part, Stat, allocated};
+pub use open::lock::listening;
+pub use open::preflight;
+pub use read::filter::Filter;
+pub use read::reader::{Stretch, TailReader};
+pub use read::sealed::SealedPage;
 pub use shared::{Head, SyncMode};
-pub use stat::{Part, Stat, allocated};
-pub use verify::{DamageKind, Finding, VerifyReport};
-pub use writer::{Appended, Ticket, Writer};
+pub use truth::inspect::{Examination, HeadState, Stage, Torn, examine, holes};
+pub use truth::loss::{Loss, LossKind};
+pub use truth::repair::{RepairError, RepairOptions, Repaired, Taken, repair};
+pub use truth::scrub::{Scrub, Scrubbed};
+pub use truth::verify::{DamageKind, Finding, VerifyReport};
+pub use write::writer::{Appended, Ticket, Writer};

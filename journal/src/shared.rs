@@ -9,16 +9,16 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGu
 
 use crate::day::Calendar;
 use crate::files::Files;
-use crate::guard::Guard;
-use crate::index::Index;
-use crate::lock::DirectoryLock;
-use crate::observe::Observed;
+use crate::keep::guard::Guard;
+use crate::keep::observe::Observed;
+use crate::keep::retention::Doomed;
+use crate::open::lock::DirectoryLock;
+use crate::open::watermark::{Keeper, Mark};
 use crate::proof::merkle::Tree;
-use crate::retention::Doomed;
+use crate::read::index::Index;
 use crate::store::Store;
-use crate::tail::{Commit, Tail};
 use crate::units::{RecvTime, Seq};
-use crate::watermark::{Keeper, Mark};
+use crate::write::tail::{Commit, Tail};
 
 /// When an acknowledgement may be given.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-pub use crate::stat::Part;
+pub use crate::keep::stat::Part;
 
 /// One table of ordered keys.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]

@@ -9,7 +9,7 @@
 
 use super::codec::{Head, quote_row, trade_row};
 use super::{Bar, Body, Event, IndexValue, Quote, Trade, codec};
-use crate::canon::{Row, Rows};
+use crate::format::canon::{Row, Rows};
 use crate::units::{InstrumentId, RecvTime, SourceId, VendorTime};
 
 /// Stands for "the writer's clock" until the writer has the row. As a moment it

@@ -5,9 +5,9 @@ use std::hash::Hasher as _;
 use twox_hash::{XxHash3_64, XxHash3_128};
 
 use super::{market, rows};
-use crate::canon::Label;
-use crate::frame;
-use crate::preflight::probe::{self, Ending};
+use crate::format::canon::Label;
+use crate::format::frame;
+use crate::open::preflight::probe::{self, Ending};
 use crate::units::{Seq, TradingDay};
 
 /// A log, a manifest or a table as it is; items of any kind behind a right checksum; or

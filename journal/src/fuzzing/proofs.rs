@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use super::{market, rows};
-use crate::canon::{LABEL, Label};
 use crate::event;
-use crate::page;
+use crate::format::canon::{LABEL, Label};
+use crate::format::page;
 use crate::proof::bundle::{Bundle, Claim, PageProof};
 use crate::proof::checkpoint::Checkpoint;
 use crate::proof::merkle::{Tree, TreeHash};

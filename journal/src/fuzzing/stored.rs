@@ -3,13 +3,13 @@
 use std::cell::RefCell;
 
 use super::{market, rows};
-use crate::canon::{self, LABEL, Label, Rows, u64_at};
 use crate::event::{self, ChainRows};
+use crate::format::canon::{self, LABEL, Label, Rows, u64_at};
+use crate::format::page::{self, Decoder, Encoder, PageError};
+use crate::format::summary::{Counter, Instruments, PageSummary};
 use crate::limits::PAGE_EVENTS;
-use crate::page::{self, Decoder, Encoder, PageError};
-use crate::summary::{Counter, Instruments, PageSummary};
 use crate::units::{Address, Seq, TradingDay};
-use crate::{definitions, frame as frames};
+use crate::{format::definitions, format::frame as frames};
 
 const FIRST: Seq = Seq(77);
 
@@ -204,8 +204,8 @@ pub fn index(data: &[u8]) {
 /// Seeds of [`index`].
 #[must_use]
 pub fn index_seeds() -> Vec<Vec<u8>> {
-    use crate::definitions::{Definition, Name};
     use crate::event::Kind;
+    use crate::format::definitions::{Definition, Name};
     let list = [
         Definition {
             kind: Kind::InstrumentDefined,

@@ -10,10 +10,10 @@ use super::checkpoint::{Checkpoint, CheckpointError};
 use super::merkle::{self, TreeHash};
 use super::note::PublicKey;
 use super::slice::{Slice, SliceError};
-use crate::canon::{LABEL, Label};
 use crate::event::{self, EVENT_BYTES_LONG, EVENT_BYTES_SHORT, EventError, JournalEvent, Kind};
+use crate::format::canon::{LABEL, Label};
+use crate::format::page;
 use crate::limits::PAGE_EVENTS;
-use crate::page;
 use crate::units::{Address, RecvTime, Seq, TradingDay};
 
 /// A page, or some of its bytes, and its way to the root.

@@ -12,15 +12,15 @@ use std::sync::{MutexGuard, PoisonError};
 use super::bundle::{PageProof, row_at};
 use super::merkle::{Leaves, NoLeaf, Tree, TreeHash};
 use super::slice::Slice;
-use crate::canon::{LABEL, Label};
-use crate::definitions;
 use crate::event::Kind;
+use crate::format::canon::{LABEL, Label};
+use crate::format::definitions;
+use crate::format::page::Decoder;
 use crate::keys;
 use crate::limits::{PAGE_EVENTS, SCAN_PAIRS};
-use crate::page::Decoder;
 use crate::shared::Shared;
 use crate::units::{Address, InstrumentId, Seq};
-use crate::{Journal, ReadError, reader};
+use crate::{Journal, ReadError, read::reader};
 
 /// Why there is no proof.
 #[derive(Debug, thiserror::Error)]

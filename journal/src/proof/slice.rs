@@ -12,7 +12,7 @@ use std::ops::Range;
 
 use blake3::hazmat::{self, ChainingValue, HasherExt, Mode};
 
-use crate::canon::LABEL;
+use crate::format::canon::LABEL;
 use crate::limits::PAGE_ROWS_BYTES_MAX;
 use crate::units::Address;
 
