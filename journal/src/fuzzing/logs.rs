@@ -27,7 +27,7 @@ pub fn log(data: &[u8]) {
     }
 }
 
-/// Seeds of [`log`].
+/// Seeds of `log`.
 #[must_use]
 pub fn log_seeds() -> Vec<Vec<u8>> {
     let log = good(3, 5).concat();

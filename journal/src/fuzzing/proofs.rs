@@ -105,7 +105,7 @@ pub fn proof(data: &[u8]) {
     }
 }
 
-/// Seeds of [`proof`].
+/// Seeds of `proof`.
 #[must_use]
 pub fn proof_seeds() -> Vec<Vec<u8>> {
     let known = known();

@@ -39,7 +39,7 @@ pub fn page(data: &[u8]) {
     }
 }
 
-/// Seeds of [`page`].
+/// Seeds of `page`.
 #[must_use]
 pub fn page_seeds() -> Vec<Vec<u8>> {
     let (rows, count) = rows(&market());
@@ -155,7 +155,7 @@ pub fn frame(data: &[u8]) {
     }
 }
 
-/// Seeds of [`frame`].
+/// Seeds of `frame`.
 #[must_use]
 pub fn frame_seeds() -> Vec<Vec<u8>> {
     let (rows, count) = rows(&market());
@@ -201,7 +201,7 @@ pub fn index(data: &[u8]) {
     }
 }
 
-/// Seeds of [`index`].
+/// Seeds of `index`.
 #[must_use]
 pub fn index_seeds() -> Vec<Vec<u8>> {
     use crate::event::Kind;
