@@ -335,9 +335,10 @@ impl Stream {
                     read_up_to = self.resync(None).await?;
                 }
                 Ok(event) => {
-                    // What was on its way while the state was read is in it.
-                    let in_state = event.number <= read_up_to && self.held.has(&event, true);
-                    if self.subject.shows(&event.topic) && !in_state {
+                    // What was on its way while the state was read is in it; told
+                    // late, it is the very version that the client has.
+                    let known = self.held.has(&event, event.number <= read_up_to);
+                    if self.subject.shows(&event.topic) && !known {
                         self.send_event(&event).await?;
                     }
                 }
