@@ -59,26 +59,20 @@ fn test() -> Result<(), String> {
         "determinism of the engine",
         &["test", "--locked", "-p", "orrery-replay", "--test", "it", "determinism"],
     )?;
-    cargo(
-        "determinism of a day",
-        &["test", "--locked", "-p", "orrery", "--test", "it", "determinism"],
+    cargo("tests", &["test", "--locked", "--workspace", "--no-fail-fast"])?;
+    step(
+        "documentation",
+        Command::new(cargo_path())
+            .args(["doc", "--locked", "--workspace", "--no-deps", "--quiet"])
+            .env("RUSTDOCFLAGS", "-D warnings"),
     )?;
-    // They have just run; once is enough for the longest of all tests.
-    let rest = ["--", "--skip", "determinism::determinism_"];
-    cargo("tests", &[&["test", "--locked", "--workspace", "--no-fail-fast"][..], &rest].concat())?;
     crash::check()?;
     // Printed, never judged: figures depend on what else the machine does.
     cargo(
         "the journal against this machine",
         &["bench", "--locked", "--quiet", "--bench", "journal", "--", "--self", "--short"],
     )?;
-    fuzz::run(&[])?;
-    step(
-        "documentation",
-        Command::new(cargo_path())
-            .args(["doc", "--locked", "--workspace", "--no-deps", "--quiet"])
-            .env("RUSTDOCFLAGS", "-D warnings"),
-    )
+    fuzz::run(&[])
 }
 
 fn cargo_path() -> String {
