@@ -5,6 +5,7 @@
 pub(crate) mod blob;
 pub(crate) mod canon;
 pub(crate) mod contents;
+pub(crate) mod cut;
 pub(crate) mod definitions;
 pub(crate) mod frame;
 pub(crate) mod page;

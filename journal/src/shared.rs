@@ -11,13 +11,13 @@ use crate::day::Calendar;
 use crate::files::Files;
 use crate::keep::guard::Guard;
 use crate::keep::observe::Observed;
-use crate::keep::retention::Doomed;
 use crate::open::lock::DirectoryLock;
 use crate::open::watermark::{Keeper, Mark};
 use crate::proof::merkle::Tree;
 use crate::read::index::Index;
 use crate::store::Store;
 use crate::units::{RecvTime, Seq};
+use crate::write::doomed::Doomed;
 use crate::write::tail::{Commit, Tail};
 
 /// When an acknowledgement may be given.

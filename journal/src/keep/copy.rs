@@ -18,8 +18,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use self::target::Target;
+use crate::format::cut::Cut;
 use crate::format::summary::PageSummary;
-use crate::keep::retention::Cut;
 use crate::read::index::Open;
 use crate::units::{Address, Seq};
 use crate::{Journal, OpenError, ReadError, keys, read::reader};

@@ -8,8 +8,6 @@
 //! everything behind it can be folded again. Broken off at any point, the next
 //! run deletes what is left.
 
-mod cut;
-mod doomed;
 mod plan;
 
 use std::collections::BTreeSet;
@@ -18,11 +16,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-pub use self::cut::Cut;
-pub(crate) use self::doomed::Doomed;
 pub use self::plan::Plan;
 use crate::event::{Draft, DraftBody, InstrumentRef};
 use crate::files::Disk;
+use crate::format::cut::{self, Cut};
 use crate::format::summary::PageSummary;
 use crate::store::{Batch, Durability, StoreError};
 use crate::units::{Address, Seq, SourceId, TradingDay};

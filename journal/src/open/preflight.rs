@@ -10,6 +10,7 @@
 mod head;
 mod log;
 pub(crate) mod probe;
+mod sections;
 mod survey;
 mod table;
 mod tree;

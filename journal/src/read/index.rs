@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use crate::event::Kind;
+use crate::format::cut::Cut;
 use crate::format::summary::PageSummary;
-use crate::keep::retention::Cut;
 use crate::units::{RecvTime, Seq};
 use crate::write::intern::Interner;
 

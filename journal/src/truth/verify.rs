@@ -9,10 +9,10 @@ use bytes::Bytes;
 
 use crate::event;
 use crate::format::canon::{Label, Rows};
+use crate::format::cut::Cut;
 use crate::format::definitions::Definition;
 use crate::format::page::Decoder;
 use crate::format::summary::{Counter, Instruments, PageSummary, Tally};
-use crate::keep::retention::Cut;
 use crate::open::recover::{page_definitions, pairs};
 use crate::read::index::Place;
 use crate::read::reader::{Found, stored_summary};

@@ -12,10 +12,10 @@ use crate::event::{
     self, Body, ChainRows, ChainSnapshot, Draft, DraftBody, Event, InlineText, InstrumentRef, Kind,
     Quarantine, Quote, TickBatch, Trade,
 };
-use crate::keep::retention::Doomed;
 use crate::limits::{BLOB_BYTES_MAX, IDS_MAX};
 use crate::store::{Store, StoreError};
 use crate::units::{Address, InstrumentId, RecvTime, SourceId};
+use crate::write::doomed::Doomed;
 use crate::write::intern::Interner;
 use crate::{AppendError, keys};
 

@@ -16,7 +16,7 @@ use std::io;
 
 use twox_hash::XxHash3_128;
 
-use super::tree::{section, u128_at};
+use super::sections::{section, u128_at};
 use super::window::{CHUNK, Source, Window};
 use crate::format::canon::{LABEL, Label, u32_at, u64_at};
 use crate::units::Seq;

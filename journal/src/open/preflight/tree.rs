@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 
 use twox_hash::XxHash3_128;
 
+use super::sections::{section, u128_at};
 use super::table::Newest;
 use super::window::{CHUNK, Window};
 use super::{Damage, table};
-use crate::format::canon::{u16_at, u32_at, u64_at};
+use crate::format::canon::{u32_at, u64_at};
 
 /// A manifest is a few kilobytes.
 const MANIFEST_MAX: u64 = 64 << 20;
@@ -188,24 +189,6 @@ pub(super) fn files(manifest: &[u8]) -> Option<Vec<Named>> {
         at += 25;
     }
     Some(out)
-}
-
-/// Position and length of a section, from a table of contents.
-pub(super) fn section(contents: &[u8], wanted: &[u8]) -> Option<(u64, u64)> {
-    let count = u32_at(contents, 4)?;
-    let mut at = 8;
-    for _ in 0..count {
-        let name = usize::from(u16_at(contents, at + 16)?);
-        if contents.get(at + 18..)?.get(..name)? == wanted {
-            return Some((u64_at(contents, at)?, u64_at(contents, at + 8)?));
-        }
-        at += 18 + name;
-    }
-    None
-}
-
-pub(super) fn u128_at(bytes: &[u8], at: usize) -> Option<u128> {
-    bytes.get(at..)?.first_chunk().map(|b| u128::from_le_bytes(*b))
 }
 
 #[cfg(test)]

@@ -6,9 +6,9 @@ use bytes::Bytes;
 
 use super::{Check, DamageKind, chain};
 use crate::event::Body;
+use crate::format::cut::Cut;
 use crate::format::definitions::Name;
 use crate::format::summary::PageSummary;
-use crate::keep::retention::Cut;
 use crate::open::recover::page_definitions;
 use crate::store::Store;
 use crate::units::{Address, Seq};

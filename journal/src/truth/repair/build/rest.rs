@@ -3,10 +3,10 @@
 
 use super::Built;
 use crate::format::contents::Contents;
+use crate::format::cut::Cut;
 use crate::format::definitions::{self, Name};
 use crate::format::page::Decoder;
 use crate::format::summary::PageSummary;
-use crate::keep::retention::Cut;
 use crate::keys;
 use crate::truth::raw::RawStore;
 use crate::truth::repair::RepairError;

@@ -39,7 +39,7 @@ pub struct Cut {
 }
 
 /// The text of the control event.
-pub(super) fn fact(last: Seq, day: TradingDay, state: Address, origin: Address) -> Bytes {
+pub(crate) fn fact(last: Seq, day: TradingDay, state: Address, origin: Address) -> Bytes {
     let text = format!(
         "{{\"control\":\"retention\",\"last_seq\":{last},\"last_day\":\"{day}\",\
          \"state\":\"{state}\",\"origin\":\"{origin}\"}}"
