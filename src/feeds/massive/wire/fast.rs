@@ -5,7 +5,7 @@
 //! is allocated and no float comes between. Whatever else a message has, it is
 //! left to `careful`: this reader never refuses and never needs the extension.
 //! Quotes and trades whose fields stand in the vendor's own order are read
-//! without looking the fields up, which takes a third off.
+//! without looking the fields up.
 
 use orrery_journal::event::{Bar, IndexValue, Quote, Trade};
 use orrery_journal::units::{Price, VendorTime};
