@@ -195,6 +195,19 @@ mod tests {
         Label { first: Seq(77), count: count as u32, day: TradingDay(-3) }
     }
 
+    /// Quotes and trades alone, `edit`ed row by row; told how many they are.
+    fn ticks(rows: &[u8], mut edit: impl FnMut(usize, &mut [u8])) -> (Vec<u8>, usize) {
+        let (mut out, mut count) = (Vec::new(), 0);
+        let ticks = Rows::new(rows).flatten();
+        for tick in ticks.filter(|r| matches!(r.kind, Kind::Quote | Kind::Trade)) {
+            let mut row = tick.bytes.to_vec();
+            edit(count, &mut row);
+            event::encode(&event::parse(&row, tick.kind).expect("a row"), &mut out);
+            count += 1;
+        }
+        (out, count)
+    }
+
     fn check(rows: &[u8], count: usize) -> (Vec<u8>, Address) {
         let (stored, address) = Encoder::default().encode(label(count), rows);
         let mut canonical = canonical_label(label(count)).to_vec();
@@ -215,6 +228,38 @@ mod tests {
         #[test]
         fn any_events_come_back(seed in any::<u64>(), count in 1usize..700, narrow in any::<bool>()) {
             check(&rows(seed, count, narrow), count);
+        }
+
+        /// As a market has them: flags, exchanges and conditions that are the
+        /// same everywhere or are not, sequence numbers by order or by
+        /// instrument, with and without vendor times.
+        #[test]
+        fn any_ticks_come_back(
+            seed in any::<u64>(),
+            count in 1usize..2_000,
+            narrow in any::<bool>(),
+            (flags_kept, flags_set) in (any::<u8>(), any::<u8>()),
+            (same_end, by_order, one_kind) in (0u8..3, any::<bool>(), 0u8..6),
+        ) {
+            let all = rows(seed, count, narrow);
+            let (rows, count) = ticks(&all, |at, row| {
+                let quote = row[22] == Kind::Quote as u8;
+                let known = if quote { 0x3f } else { 0x03 };
+                row[23] = row[23] & flags_kept | flags_set & known;
+                match same_end {
+                    0 => {}
+                    1 => row[56..64].fill(0),
+                    _ => row[48..64].fill(7),
+                }
+                if by_order {
+                    let seq = if quote { 48 } else { 40 };
+                    row[seq..seq + 8].copy_from_slice(&(at as u64 * 3).to_le_bytes());
+                }
+                if one_kind == 0 {
+                    row[22] = Kind::Quote as u8;
+                }
+            });
+            check(&rows, count);
         }
 
         #[test]
@@ -245,25 +290,18 @@ mod tests {
     /// The decoder's memory is not cleared between pages of ticks.
     #[test]
     fn nothing_of_one_page_is_left_in_the_next() {
+        // With and without vendor times.
         let ticks = |seed: u64, count: usize, flags: u8| {
-            let (all, mut out) = (rows(seed, count * 8, true), Vec::new());
-            let ticks = Rows::new(&all).flatten();
-            for tick in ticks.filter(|r| matches!(r.kind, Kind::Quote | Kind::Trade)).take(count) {
-                // With and without vendor times.
-                let mut row = tick.bytes.to_vec();
-                row[23] &= flags;
-                event::encode(&event::parse(&row, tick.kind).expect("a row"), &mut out);
-            }
-            out
+            ticks(&rows(seed, count, true), |_, row| row[23] &= flags)
         };
         let pages = [
             (rows(5, 900, false), 900),
-            (ticks(6, 700, 0xff), 700),
-            (ticks(7, 700, 0xfe), 700),
+            ticks(6, 1_000, 0xff),
+            ticks(7, 1_000, 0xfe),
             (rows(8, 300, true), 300),
-            (ticks(9, 400, 0xfe), 400),
-            (ticks(10, 4_000, 0xff), 4_000),
-            (ticks(11, 4_000, 0x00), 4_000),
+            ticks(9, 600, 0xfe),
+            ticks(10, 5_000, 0xff),
+            ticks(11, 5_000, 0x00),
         ];
         let (mut encoder, mut decoder) = (Encoder::default(), Decoder::default());
         for (page, count) in pages.iter().chain(pages.iter().rev()) {

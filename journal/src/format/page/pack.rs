@@ -91,8 +91,13 @@ impl<'a> Source<'a> {
         Err("a varint does not end")
     }
 
-    /// Reads `count` values into `out`, replacing what it held.
-    pub(super) fn unpack(&mut self, count: usize, out: &mut Vec<u64>) -> Result<(), &'static str> {
+    /// Reads `count` values into `out`, replacing what it held; whether all of
+    /// them are zero because nothing but that is written.
+    pub(super) fn unpack(
+        &mut self,
+        count: usize,
+        out: &mut Vec<u64>,
+    ) -> Result<bool, &'static str> {
         // Not cleared before: what is there already need not be made zero.
         out.resize(count, 0);
         self.fill(out)
@@ -103,14 +108,15 @@ impl<'a> Source<'a> {
         &mut self,
         count: usize,
         out: &mut Vec<u64>,
-    ) -> Result<(), &'static str> {
+    ) -> Result<bool, &'static str> {
         let held = out.len();
         out.resize(held + count, 0);
         self.fill(out.get_mut(held..).unwrap_or_default())
     }
 
-    /// Reads as many values as there is room for.
-    fn fill(&mut self, out: &mut [u64]) -> Result<(), &'static str> {
+    /// Reads as many values as there is room for; whether no block has a width.
+    fn fill(&mut self, out: &mut [u64]) -> Result<bool, &'static str> {
+        let mut zeros = true;
         for block in out.chunks_mut(BLOCK) {
             let width = usize::from(self.byte()?);
             if width > 64 {
@@ -120,26 +126,63 @@ impl<'a> Source<'a> {
                 block.fill(0);
                 continue;
             }
+            zeros = false;
             // The tail of what is left may serve as padding for whole words.
             let all = self.bytes;
             let packed = self.take((block.len() * width).div_ceil(8))?;
             let mask = u64::MAX >> (64 - width);
-            let mut bit = 0usize;
             if width <= 56 && packed.len() + 8 <= all.len() {
-                for value in block {
-                    let word = all.get(bit / 8..).and_then(|b| b.first_chunk()).copied();
-                    *value = u64::from_le_bytes(word.unwrap_or_default()) >> (bit % 8) & mask;
+                let (groups, rest) = block.as_chunks_mut::<8>();
+                eights(width, all, groups);
+                let mut bit = groups.len() * 8 * width;
+                for value in rest {
+                    *value = word(all, bit) & mask;
                     bit += width;
                 }
             } else {
+                let mut bit = 0usize;
                 for value in block {
                     *value = slow(packed, bit) & mask;
                     bit += width;
                 }
             }
         }
-        Ok(())
+        Ok(zeros)
     }
+}
+
+/// 57 bits and more from any position, which must have eight bytes behind it.
+#[inline]
+fn word(packed: &[u8], bit: usize) -> u64 {
+    let word = packed.get(bit / 8..).and_then(|b| b.first_chunk()).copied();
+    u64::from_le_bytes(word.unwrap_or_default()) >> (bit % 8)
+}
+
+/// Eight values begin and end with whole bytes. With a width that the compiler
+/// knows, every place and shift in them is a constant.
+fn eights(width: usize, packed: &[u8], groups: &mut [[u64; 8]]) {
+    fn of<const WIDTH: usize>(packed: &[u8], groups: &mut [[u64; 8]]) {
+        let mask = u64::MAX >> (64 - WIDTH);
+        for (at, group) in groups.iter_mut().enumerate() {
+            let begin = at * WIDTH;
+            // Eight bytes more, since each value is taken out of a whole word.
+            let Some(bytes) = packed.get(begin..begin + WIDTH + 8) else { return };
+            for (place, value) in group.iter_mut().enumerate() {
+                *value = word(bytes, place * WIDTH) & mask;
+            }
+        }
+    }
+    macro_rules! by_width {
+        ($($known:literal)*) => {
+            match width {
+                $($known => of::<$known>(packed, groups),)*
+                // Only widths up to 56 come here.
+                _ => {}
+            }
+        };
+    }
+    by_width!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28
+        29 30 31 32 33 34 35 36 37 38 39 40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56);
 }
 
 /// 64 bits from any position, zeros beyond the end.
@@ -190,7 +233,8 @@ mod tests {
             out.extend_from_slice(&tail);
             let mut source = Source::new(&out);
             let mut again = Vec::new();
-            prop_assert_eq!(source.unpack(values.len(), &mut again), Ok(()));
+            let zeros = source.unpack(values.len(), &mut again);
+            prop_assert_eq!(zeros, Ok(values.iter().all(|v| *v == 0)));
             prop_assert_eq!(again, values);
             prop_assert_eq!(source.bytes, &out[len..]);
         }

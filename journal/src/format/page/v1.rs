@@ -7,11 +7,13 @@
 //! (`pack.rs`). Prediction and difference wrap, so that any values at all come
 //! back exactly. `FORMAT.md` says the same with every byte.
 
+mod column;
 mod decode;
 mod divide;
 mod encode;
 mod group;
 mod schema;
+mod ticks;
 
 pub(super) use decode::{Scratch, decode};
 pub(super) use encode::Encoder as ColumnEncoder;
