@@ -7,6 +7,8 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::ScopedJoinHandle;
 use std::time::Instant;
 
 use super::{cargo_path, step};
@@ -60,11 +62,25 @@ pub fn run(args: &[String]) -> Result<(), String> {
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
     let built = build(root)?;
-    let mut failed = Vec::new();
-    for target in targets {
-        if !fuzz(root, &built, target, seconds)? {
-            failed.push(target);
+    // A fuzzer has one thread, so as many run side by side as there are cores.
+    let lanes = std::thread::available_parallelism().map_or(1, usize::from);
+    let next = AtomicUsize::new(0);
+    let lane = || {
+        let mut failed = Vec::new();
+        while let Some(target) = targets.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if !fuzz(root, &built, target, seconds)? {
+                failed.push(*target);
+            }
         }
+        Ok::<_, String>(failed)
+    };
+    let ended: Vec<_> = std::thread::scope(|scope| {
+        let lanes: Vec<_> = (0..lanes).map(|_| scope.spawn(lane)).collect();
+        lanes.into_iter().map(ScopedJoinHandle::join).collect()
+    });
+    let mut failed = Vec::new();
+    for lane in ended {
+        failed.extend(lane.map_err(|_| "a lane of fuzzing panicked".to_owned())??);
     }
     if failed.is_empty() {
         return Ok(());
