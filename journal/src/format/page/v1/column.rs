@@ -20,6 +20,7 @@ pub(super) struct Column {
     pub(super) base: u64,
     /// Whether everything stored is zero.
     pub(super) zeros: bool,
+    /// As stored, or what is to be added to a prediction.
     pub(super) stored: Vec<u64>,
 }
 
@@ -50,6 +51,14 @@ impl Column {
         if rest > 0 {
             self.zeros &= source.unpack_more(rest, &mut self.stored)?;
         }
+        match (self.how, self.base) {
+            (How::Least | How::Before, _) => {}
+            (_, 1) => self.stored.iter_mut().for_each(|v| *v = unzigzag(*v) as u64),
+            (_, unit) => {
+                let whole = |v: u64| (unzigzag(v) as u64).wrapping_mul(unit);
+                self.stored.iter_mut().for_each(|v| *v = whole(*v));
+            }
+        }
         Ok(())
     }
 
@@ -58,11 +67,10 @@ impl Column {
         (self.how == How::Least && self.zeros).then_some(self.base)
     }
 
-    /// What is to be added to a prediction.
+    /// What is to be added to the prediction of the event at `slot`.
     #[inline(always)]
     pub(super) fn residual(&self, slot: u32) -> u64 {
-        let packed = self.stored.get(slot as usize).copied().unwrap_or_default();
-        (unzigzag(packed) as u64).wrapping_mul(self.base)
+        self.stored.get(slot as usize).copied().unwrap_or_default()
     }
 
     /// The value of an event by the smallest of the column; zero in a column
