@@ -11,6 +11,7 @@ mod epochs;
 pub mod exit;
 mod explain;
 mod export;
+mod heatmap;
 mod import;
 mod journal;
 mod levels;
@@ -117,6 +118,7 @@ enum Command {
     Epochs(epochs::Epochs),
     Artifacts(artifacts::Artifacts),
     Levels(levels::Levels),
+    Heatmap(heatmap::Heatmap),
     Parameters(parameters::Parameters),
     Explain(explain::Explain),
     Redis(redis::Redis),
@@ -150,6 +152,7 @@ pub fn run() -> ExitCode {
         Command::Epochs(command) => epochs::run(&common, &command),
         Command::Artifacts(command) => artifacts::run(&common, &command),
         Command::Levels(command) => levels::run(&common, &command),
+        Command::Heatmap(command) => heatmap::run(&common, &command),
         Command::Parameters(command) => parameters::run(&common, &command),
         Command::Explain(command) => explain::run(&common, &command),
         Command::Redis(command) => redis::run(&common, &command),

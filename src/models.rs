@@ -23,7 +23,8 @@ use crate::market::book::{Market, Slot};
 #[must_use]
 pub fn epoch_models(_symbol: &str, parameters: &Parameters) -> Vec<Box<dyn Model>> {
     let gex = gex::Gex::all(&parameters.gex).map(|model| Box::new(model) as Box<dyn Model>);
-    gex.chain([Box::new(heatmap::Heatmap::new(parameters.heatmap)) as Box<dyn Model>]).collect()
+    let heatmap = heatmap::Heatmap::all(&parameters.heatmap);
+    gex.chain(heatmap.map(|model| Box::new(model) as Box<dyn Model>)).collect()
 }
 
 /// Fresh models of a new partition, in the order in which their bodies come

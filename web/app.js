@@ -196,8 +196,26 @@ function drawHeader() {
     .replace("T", " ").replace(/(\.\d{3})\d*/, "$1").replace("+00:00", " UTC").replace(/Z$/, " UTC");
 }
 
+/** Field of a tile's side (or of the tile) and its name; layers that a strategy
+ *  lacks are not offered. */
+function heatmapLayer(strategy) {
+  const single = strategy === "single";
+  const layers = [["debit", "debit", single ? "mid" : "debit"], ["natural", "natural debit", single ? "natural" : "natural_debit"]];
+  if (strategy === "butterfly") layers.push(["density", "implied density per point", "density"], ["parity", "call less put debit", "parity_gap"]);
+  if (strategy === "vertical") layers.push(["probability", "probability beyond the strikes", "probability"]);
+  const select = $("layer");
+  if ([...select.options].map((o) => o.value).join() !== layers.map((l) => l[0]).join()) {
+    const held = select.value;
+    select.replaceChildren(...layers.map(([value, name]) => new Option(name, value)));
+    if (layers.some((l) => l[0] === held)) select.value = held;
+  }
+  const [, name, field] = layers.find((l) => l[0] === select.value) ?? layers[0];
+  return [field, name];
+}
+
 function drawHeatmap() {
   const strategy = $("strategy").value, side = $("side").value, model = state.heatmap;
+  const [layer, layerName] = heatmapLayer(strategy);
   const dtes = model?.dtes_available ?? [];
   const select = $("dte");
   if ([...select.options].map((o) => +o.value).join() !== dtes.join()) {
@@ -213,19 +231,22 @@ function drawHeatmap() {
   for (const tile of Object.values(model?.tiles ?? {})) {
     if (tile.strategy !== strategy || (strategy !== "single" && tile.dte !== dte)) continue;
     const wanted = side === "both" ? (spot !== null && tile.strike <= spot ? "put" : "call") : side;
-    const value = strategy === "single" ? tile[wanted]?.mid : tile[wanted]?.debit;
+    const value = layer === "parity_gap" ? tile.parity_gap : tile[wanted]?.[layer];
     const column = strategy === "single" ? tile.dte : tile.width;
     columns.add(column);
     rows.add(tile.strike);
-    if (Number.isFinite(value)) cells.push({ column, row: tile.strike, value });
+    const flag = layer === "parity_gap" ? tile.parity_flag : tile[wanted]?.flag;
+    if (Number.isFinite(value)) cells.push({ column, row: tile.strike, value, flag });
     else ineligible += 1;
   }
-  $("heatmap-definition").textContent = model ? `${strategy} ${strategy === "single" ? "mid" : "debit from mids"}, v${model.version}` : "";
+  $("heatmap-definition").textContent = model ? `${strategy} ${layerName}, v${model.version}` : "";
   const why = !model ? "no heatmap of this symbol yet"
     : cells.length === 0 ? `no ${strategy} tile${strategy === "single" ? "" : ` at ${Number.isFinite(dte) && dtes.length ? dte : "any"} DTE`} has a price on this side` : null;
-  $("heatmap-legend").textContent = why ? "" : `${cells.length} tiles priced, ${ineligible} without quotes (dark); yellow line: spot. `
+  const flagged = cells.filter((c) => c.flag).length;
+  $("heatmap-legend").textContent = why ? "" : `${cells.length} tiles priced, ${ineligible} without a price (dark); yellow line: spot. `
     + (strategy === "single" ? "Columns: days to expiry. Brighter blue: dearer, per column."
-      : "Columns: width in points. Blue: cheaper than the middle of its width; red: dearer.");
+      : "Columns: width in points. Blue: below the middle of its width; red: above.")
+    + (flagged ? ` ${flagged} outlined: outside of what arbitrage allows, so a quote is stale or crossed.` : "");
   const s = surface("heatmap", why);
   if (!s) return;
   const { g, width, height } = s;
@@ -238,7 +259,7 @@ function drawHeatmap() {
     const at = (q) => values[Math.min(values.length - 1, Math.floor(q * values.length))];
     return [x, { middle: at(0.5), low: at(0.02), high: at(0.98) }];
   }));
-  for (const { column: x, row: y, value } of cells) {
+  for (const { column: x, row: y, value, flag } of cells) {
     const { middle, low, high } = scales.get(x);
     const reach = value < middle ? middle - low : high - middle;
     const t = strategy === "single" ? (high > low ? (value - low) / (high - low) : 0.5)
@@ -246,7 +267,8 @@ function drawHeatmap() {
     const px = left + column.get(x) * w, py = top + row.get(y) * h;
     g.fillStyle = diverging(t);
     g.fillRect(px + 0.5, py, Math.max(1, w - 1), Math.max(1, h > 4 ? h - 0.5 : h + 0.3));
-    if (h >= 12 && w >= 40) text(g, value.toFixed(2), px + w / 2, py + h / 2, INK.text, "center");
+    if (flag) { g.strokeStyle = INK.mark; g.strokeRect(px + 1, py + 0.5, Math.max(1, w - 2), Math.max(1, h - 1.5)); }
+    if (h >= 12 && w >= 40) text(g, layer === "density" ? value.toFixed(5) : value.toFixed(2), px + w / 2, py + h / 2, INK.text, "center");
   }
   for (const x of xs) text(g, strategy === "single" ? `${x} d` : String(x), left + (column.get(x) + 0.5) * w, 9, INK.dim, "center");
   const every = Math.max(1, Math.ceil(14 / h));
@@ -388,7 +410,7 @@ $("symbol").addEventListener("change", (event) => {
   history.replaceState(null, "", `#${encodeURIComponent(option.value)}`);
   choose(option.value, option.dataset.vendor).catch(console.error);
 });
-for (const id of ["strategy", "side", "dte", "gex-mode"]) $(id).addEventListener("change", redraw);
+for (const id of ["strategy", "side", "dte", "layer", "gex-mode"]) $(id).addEventListener("change", redraw);
 addEventListener("resize", redraw);
 redraw();
 loadSymbols().catch(console.error);

@@ -38,8 +38,8 @@ pub struct Parameters {
     /// has no volume of its own. They feed the volume profile, never the spot.
     /// Default: SPY for SPX times 10, QQQ for NDX times 41.
     pub proxies: BTreeMap<String, Proxy>,
-    /// Extent of the published lattice of tiles.
-    pub heatmap: heatmap::lattice::Parameters,
+    /// Profiles of the heatmap, extent of its lattice, what theory is priced with.
+    pub heatmap: heatmap::Parameters,
     /// Where and how finely the book is repriced.
     pub gex: gex::Parameters,
     /// How volume is put into bins.
@@ -102,7 +102,7 @@ impl Default for Parameters {
             epochs: EpochParameters::default(),
             topology: TopologyParameters::default(),
             proxies: BTreeMap::from([proxy("SPY", "SPX", 10.0), proxy("QQQ", "NDX", 41.0)]),
-            heatmap: heatmap::lattice::Parameters::default(),
+            heatmap: heatmap::Parameters::default(),
             gex: gex::Parameters::default(),
             gravity: gravity::microbins::Parameters::default(),
         }
@@ -178,9 +178,7 @@ impl Parameters {
         if !positive(gravity.step) || gravity.outlier_factor.is_nan() || gravity.bins_max <= 0 {
             return refuse("gravity", "step and bins_max must be above 0");
         }
-        if self.heatmap.dte_max < 0 || !positive(self.heatmap.recentre) {
-            return refuse("heatmap", "dte_max must not be negative, recentre must be above 0");
-        }
+        self.heatmap.check()?;
         let defaults = [self.topology.multiplier_default, self.topology.multiplier_default_crypto];
         if !defaults.into_iter().all(positive) {
             return refuse("topology.multiplier_default", "must be above 0");

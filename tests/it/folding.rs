@@ -35,7 +35,7 @@ struct Printed {
 }
 
 /// The part of a journal and an engine that a fold sees.
-struct Fielded {
+pub struct Fielded {
     world: MarketWorld,
     ids: BTreeMap<Box<str>, InstrumentId>,
     folds: BTreeMap<Box<str>, Box<dyn Fold>>,
@@ -45,7 +45,7 @@ struct Fielded {
 }
 
 impl Fielded {
-    fn new(parameters: Parameters) -> Fielded {
+    pub fn new(parameters: Parameters) -> Fielded {
         Fielded {
             world: MarketWorld::new(parameters).expect("defaults"),
             ids: BTreeMap::new(),
@@ -67,7 +67,14 @@ impl Fielded {
         of_family.map(|p| (p.at, serde_json::from_slice(&p.output.body).expect("JSON"))).collect()
     }
 
-    fn fire_until(&mut self, to: RecvTime) {
+    /// What a symbol's family put out, as it came.
+    pub fn outputs(&self, symbol: &str, family: &str) -> Vec<(RecvTime, Output)> {
+        let printed = self.printed.get(symbol).into_iter().flatten();
+        let of_family = printed.filter(|p| p.output.family == family);
+        of_family.map(|p| (p.at, p.output.clone())).collect()
+    }
+
+    pub fn fire_until(&mut self, to: RecvTime) {
         self.now = self.now.max(to);
         for (symbol, fold) in &mut self.folds {
             while let Some(due) = fold.next_due().filter(|due| *due <= self.now) {
@@ -113,7 +120,7 @@ impl Fielded {
         }
     }
 
-    fn take(&mut self, draft: Draft) {
+    pub fn take(&mut self, draft: Draft) {
         self.fire_until(draft.recv.expect("captured files have times"));
         let InstrumentRef::Ticker(ticker) = &draft.instrument else { return };
         let id = self.id(ticker);
@@ -150,7 +157,7 @@ impl Fielded {
     }
 
     /// Replaces each fold by one restored from its own bytes.
-    fn checkpoint(&mut self) {
+    pub fn checkpoint(&mut self) {
         for (symbol, fold) in &mut self.folds {
             let mut bytes = Vec::new();
             fold.save(&mut bytes);

@@ -13,6 +13,7 @@ mod determinism;
 mod export;
 mod folding;
 mod grpc;
+mod heatmap;
 mod http;
 mod import;
 mod live;

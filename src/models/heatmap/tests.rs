@@ -1,7 +1,14 @@
-use proptest::prelude::*;
-use serde_json::Value;
+//! Bodies by hand, and what a model says of bad input.
 
-use orrery_journal::units::Price;
+mod expiry;
+mod profiles;
+mod stream;
+mod surface;
+
+use std::collections::BTreeMap;
+
+use orrery_journal::units::{Price, RecvTime};
+use serde_json::Value;
 
 use super::*;
 use crate::market::book::{Contract, ContractState};
@@ -49,11 +56,13 @@ fn golden_tiles() {
     );
     // Calls 4 - 2, puts 4.2 - 2.2; naturally 4.1 - 1.9 and 4.3 - 2.1.
     let vertical = &body["tiles"]["vertical:2:5:100"];
-    let side = serde_json::json!({"debit":2.0,"natural_debit":2.2,"max_profit":3.0,"max_loss":2.0});
+    let side = serde_json::json!({"debit":2.0,"natural_debit":2.2,"max_profit":3.0,"max_loss":2.0,
+        "probability":0.4});
     assert_eq!((&vertical["call"], &vertical["put"]), (&side, &side));
     // 11 - 8 + 1 and 11.2 - 8.4 + 1.2; naturally 11.1 - 7.8 + 1.1.
     let butterfly = &body["tiles"]["butterfly:2:10:100"];
-    let side = serde_json::json!({"debit":4.0,"natural_debit":4.4,"max_profit":6.0,"max_loss":4.0});
+    let side = serde_json::json!({"debit":4.0,"natural_debit":4.4,"max_profit":6.0,"max_loss":4.0,
+        "density":0.04});
     assert_eq!((&butterfly["call"], &butterfly["put"]), (&side, &side));
     assert_eq!(butterfly["parity_gap"], 0.0);
     assert_eq!(butterfly["width"], 10);
@@ -126,7 +135,17 @@ fn debits_out_of_bounds_are_flagged_and_left_alone() {
     assert_eq!((&fly["debit"], &fly["flag"]), (&(-5.0).into(), &"below_zero".into()));
     let vertical = &body["tiles"]["vertical:2:5:100"]["call"];
     assert_eq!((&vertical["debit"], &vertical["flag"]), (&6.5.into(), &"above_width".into()));
-    assert_eq!(body["tiles"]["butterfly:2:10:100"]["parity_gap"], -9.0);
+    let tile = &body["tiles"]["butterfly:2:10:100"];
+    assert_eq!(
+        (&tile["parity_gap"], &tile["parity_flag"]),
+        (&(-9.0).into(), &"beyond_spread".into())
+    );
+    // Layers follow the debit, wherever it lies.
+    assert_eq!((&fly["density"], &vertical["probability"]), (&(-0.05).into(), &1.3.into()));
+    let parity = &body["quality"]["parity"];
+    // Butterflies at 95 and 105 have the contract as a wing, those at 100 twice.
+    assert_eq!((&parity["pairs"], &parity["beyond_spread"]), (&4.into(), &4.into()));
+    assert_eq!((&parity["gap_max"], &parity["gap_mean"]), (&9.0.into(), &6.75.into()));
     assert!(body["quality"]["out_of_bounds"].as_u64() >= Some(2));
 }
 
@@ -167,9 +186,8 @@ fn a_quote_reprices_only_the_tiles_of_its_contract() {
     let at = market(Some(&book), Some(100.0), now());
     assert!(model.apply(&Change::Quote(0), &at));
     assert!(!model.apply(&Change::Trade(0), &at), "tiles are priced from quotes only");
-    let built = model.built.as_ref().expect("built");
     // The call at 90: its single, two verticals, a wing of two butterflies.
-    assert_eq!(built.dirty.len(), 5);
+    assert_eq!(model.settle(&at), 5);
     let second = model.emit(&at).expect("a body");
     let tiles = |body: &[u8]| -> serde_json::Map<String, Value> {
         let body: Value = serde_json::from_slice(body).expect("JSON");
@@ -231,113 +249,6 @@ fn a_chain_without_quotes_or_spot_has_nothing_to_say() {
     assert_eq!(model.emit(&market(None, Some(100.0), now())), None);
 }
 
-/// A step of a random session.
-#[derive(Clone, Debug)]
-enum Step {
-    Quote(usize, Option<f64>, Option<f64>),
-    Spot(f64),
-    Days(i64),
-    Emit,
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let price = prop_oneof![
-        1 => Just(None),
-        1 => Just(Some(0.0)),
-        6 => (1u32..400).prop_map(|cents| Some(f64::from(cents) / 20.0)),
-    ];
-    prop_oneof![
-        8 => (0usize..20, price.clone(), price).prop_map(|(slot, b, a)| Step::Quote(slot, b, a)),
-        1 => (90.0..110.0).prop_map(Step::Spot),
-        1 => (0i64..2).prop_map(Step::Days),
-        3 => Just(Step::Emit),
-    ]
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
-    /// Whatever happens: only the dirty tiles were priced again, yet the body is
-    /// that of a model that starts over from its saved state.
-    #[test]
-    fn incremental_is_full(steps in prop::collection::vec(step(), 1..80)) {
-        let near = five_strikes();
-        let mut contracts = near.topology.contracts.clone();
-        contracts.extend(STRIKES.iter().flat_map(|k| [contract("C", *k, 5), contract("P", *k, 5)]));
-        let mut book = book(contracts, [near.states.clone(), near.states].concat());
-        let parameters = Parameters { strikes_each_side: 1, ..Parameters::default() };
-        let mut model = Heatmap::new(parameters);
-        let (mut spot, mut day, mut nanos) = (100.0, 1, 0);
-        let first = market(Some(&book), Some(spot), RecvTime(DAY_NS));
-        model.apply(&Change::Chain, &first);
-        for step in steps {
-            nanos += NANOS_PER_SECOND / 4;
-            let now = RecvTime(day * DAY_NS + nanos);
-            let change = match step {
-                Step::Quote(slot, bid, ask) => {
-                    let state = ContractState {
-                        bid, ask, quoted_at: Some(now), ..ContractState::default()
-                    };
-                    book.states[slot] = state;
-                    Some(Change::Quote(slot))
-                }
-                Step::Spot(value) => {
-                    spot = value;
-                    Some(Change::Spot)
-                }
-                Step::Days(days) => {
-                    day += days;
-                    None
-                }
-                Step::Emit => None,
-            };
-            let market = market(Some(&book), Some(spot), RecvTime(day * DAY_NS + nanos));
-            if let Some(change) = change {
-                model.apply(&change, &market);
-                continue;
-            }
-            let mut saved = Vec::new();
-            model.save(&mut saved);
-            let mut fresh = Heatmap::new(parameters);
-            fresh.restore(&saved, &market).expect("its own state");
-            let body = model.emit(&market).expect("a body");
-            let expected = fresh.emit(&market).expect("a body");
-            prop_assert_eq!(
-                String::from_utf8_lossy(&body),
-                String::from_utf8_lossy(&expected)
-            );
-        }
-    }
-
-    /// On prices without arbitrage every debit is inside its bounds and parity
-    /// holds.
-    #[test]
-    fn convex_prices_are_inside_their_bounds(
-        slopes in prop::collection::vec(0u32..=100, 4), last in 1u32..500,
-    ) {
-        // Slopes between 0 and -1, rising with the strike; put = call + K - S.
-        let mut slopes = slopes;
-        slopes.sort_unstable_by(|a, b| b.cmp(a));
-        let mut calls = vec![f64::from(last) / 100.0];
-        for slope in slopes.iter().rev() {
-            calls.insert(0, calls[0] + f64::from(*slope) / 100.0 * 5.0);
-        }
-        let (mut contracts, mut states) = (Vec::new(), Vec::new());
-        for (strike, call) in STRIKES.into_iter().zip(&calls) {
-            for (right, mid) in [("C", *call), ("P", call + strike - 85.0)] {
-                contracts.push(contract(right, strike, 3));
-                states.push(quoted(mid - 0.005, mid + 0.005, DAY_NS));
-            }
-        }
-        let body = emitted(&book(contracts, states));
-        prop_assert_eq!(&body["quality"]["out_of_bounds"], 0);
-        for tile in body["tiles"].as_object().expect("a map").values() {
-            let gap = tile["parity_gap"].as_f64();
-            prop_assert!(gap.is_none_or(|gap| gap.abs() < 1e-8), "{tile}");
-        }
-    }
-}
-
 /// Prices of tiles carry no binary dust.
 #[test]
 fn debits_are_decimal() {
@@ -345,7 +256,7 @@ fn debits_are_decimal() {
     for (state, mid) in book.states.iter_mut().zip([0.7, 0.1, 0.3, 0.1, 0.1].iter().cycle()) {
         *state = quoted(mid - 0.05, mid + 0.05, DAY_NS);
     }
-    let text = emitted(&book).to_string();
+    let text = emitted(&book)["tiles"].to_string();
     assert!(!text.contains("0000") && !text.contains("9999"), "{text}");
     assert_eq!(Price::from_f64_nearest(0.1 + 0.2).map(Price::to_f64), Some(0.3));
 }

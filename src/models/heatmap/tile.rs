@@ -1,96 +1,40 @@
-//! What a tile costs: prices of its legs from two-sided quotes, and why not.
+//! What a tile costs, by the profile's definitions, and how far that can be
+//! believed.
 //!
-//! `debit` is the sum of quantity x mid over the legs, `natural_debit` the same
-//! with the ask for what is bought and the bid for what is sold; both in
-//! currency per unit of the underlying, `max_profit` = width - debit,
-//! `max_loss` = debit. A European vertical or butterfly costs between nothing
-//! and its width: a debit outside of that says that the quotes are stale or
-//! crossed between contracts; it is flagged and left as it is. `parity_gap` is
-//! the call butterfly less the put butterfly, which arbitrage keeps at zero.
+//! All prices are currency per unit of the underlying. `debit` (`mid` of a
+//! single) is the profile's main price, `max_profit` = width - debit,
+//! `max_loss` = debit. A European vertical or butterfly is worth at least
+//! nothing and at most its discounted width (FORMULAS 4); what lies outside is
+//! flagged and left as it is. Layers (Breeden and Litzenberger): butterfly /
+//! width^2 / discount is the density of the price at settlement per point,
+//! vertical / width / discount the probability that it lies beyond the middle
+//! of the strikes.
 
 use orrery_journal::event::OptionRight;
 use orrery_journal::units::Price;
 use serde::Serialize;
 
-use super::lattice::{Leg, Strategy, TileSpec};
+use super::profile::{Debit, Definitions, MarketPrice};
+use super::reasons::{Problem, Reasons, quote};
+use super::spec::{Leg, Strategy, TileSpec};
+use super::theory::{Clock, Theory};
 use crate::market::book::ContractState;
 
-/// What keeps a leg from being priced.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Problem {
-    /// No quote, or none on either side.
-    Missing = 0,
-    /// Only a bid or only an ask.
-    OneSided = 1,
-    /// The bid is above the ask.
-    Crossed = 2,
-}
+/// Prices have nine decimals; what differs by less than ten of the last is the
+/// same price.
+const TOLERANCE: f64 = 1e-8;
 
-/// Bid and ask of a contract, or why they are no two-sided quote.
-///
-/// # Errors
-/// The problem of the quote.
-pub fn quote(state: Option<&ContractState>) -> Result<(f64, f64), Problem> {
-    let side = |price: Option<f64>| price.filter(|p| p.is_finite() && *p > 0.0);
-    match state.map(|s| (side(s.bid), side(s.ask))) {
-        Some((Some(bid), Some(ask))) if bid <= ask => Ok((bid, ask)),
-        Some((Some(_), Some(_))) => Err(Problem::Crossed),
-        Some((None, None)) | None => Err(Problem::Missing),
-        Some(_) => Err(Problem::OneSided),
-    }
-}
-
-/// Reasons that a tile is not eligible, as a set: problem x place x side.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Reasons(u32);
-
-impl Reasons {
-    /// How many there can be.
-    pub const COUNT: usize = 18;
-
-    /// Words of all reasons, by bit.
-    pub const NAMES: [&'static str; Self::COUNT] = [
-        "missing_lower_call",
-        "missing_lower_put",
-        "missing_center_call",
-        "missing_center_put",
-        "missing_upper_call",
-        "missing_upper_put",
-        "one_sided_lower_call",
-        "one_sided_lower_put",
-        "one_sided_center_call",
-        "one_sided_center_put",
-        "one_sided_upper_call",
-        "one_sided_upper_put",
-        "crossed_lower_call",
-        "crossed_lower_put",
-        "crossed_center_call",
-        "crossed_center_put",
-        "crossed_upper_call",
-        "crossed_upper_put",
-    ];
-
-    fn insert(&mut self, problem: Problem, leg: &Leg, right: OptionRight) {
-        let side = u32::from(right == OptionRight::Put);
-        self.0 |= 1 << (problem as u32 * 6 + leg.place as u32 * 2 + side);
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub const fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    /// The bits that are set.
-    pub fn bits(self) -> impl Iterator<Item = usize> {
-        (0..Self::COUNT).filter(move |bit| self.0 & (1 << bit) != 0)
-    }
-
-    /// The words.
-    #[must_use]
-    pub fn names(self) -> Vec<&'static str> {
-        self.bits().map(|bit| Self::NAMES[bit]).collect()
-    }
+/// What tiles are priced from.
+#[derive(Clone, Copy)]
+pub struct Inputs<'a> {
+    /// As bodies name the underlying: `I:SPX`.
+    pub symbol: &'a str,
+    /// What counts as what.
+    pub definitions: &'a Definitions,
+    /// By slot.
+    pub states: &'a [ContractState],
+    /// Where the profile has one.
+    pub theory: Option<&'a Theory>,
 }
 
 /// A tile as it stands in the body.
@@ -98,10 +42,17 @@ impl Reasons {
 pub struct Tile {
     /// `"key":{...}`, the tile's place in the body's map.
     pub json: String,
-    /// Why it is not eligible; empty when all of its sides are priced.
+    /// What keeps prices from it; a tile may be eligible all the same where
+    /// only the market beside a theory is absent.
     pub reasons: Reasons,
-    /// Sides whose debit is below zero or above the width.
+    /// Whether every side that exists has its main price.
+    pub eligible: bool,
+    /// Sides whose debit is below zero or above the discounted width.
     pub out_of_bounds: u32,
+    /// Call butterfly less put butterfly.
+    pub parity_gap: Option<f64>,
+    /// The gap of the mids is more than the spreads explain.
+    pub beyond_spread: bool,
 }
 
 #[derive(Serialize)]
@@ -119,6 +70,8 @@ struct Body<'a> {
     put: Option<Side>,
     #[serde(skip_serializing_if = "Option::is_none")]
     parity_gap: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parity_flag: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     eligible: Option<bool>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -138,47 +91,80 @@ enum Number {
 enum Side {
     Single {
         mid: f64,
-        natural: f64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        natural: Option<f64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        market_mid: Option<f64>,
     },
     Spread {
         debit: f64,
-        natural_debit: f64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        natural_debit: Option<f64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        market_debit: Option<f64>,
         max_profit: f64,
         max_loss: f64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        density: Option<f64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        probability: Option<f64>,
         #[serde(skip_serializing_if = "Option::is_none")]
         flag: Option<&'static str>,
     },
 }
 
-/// Prices a tile from the newest states of its contracts.
+/// Prices of one side, summed over its legs.
+#[derive(Clone, Copy)]
+struct Sums {
+    mid: Option<f64>,
+    natural: Option<f64>,
+    market: Option<f64>,
+    theory: Option<f64>,
+}
+
+impl Sums {
+    fn main(&self, debit: Debit) -> Option<f64> {
+        match debit {
+            Debit::Mid => self.mid,
+            Debit::Natural => self.natural,
+            Debit::Theoretical => self.theory,
+        }
+    }
+
+    /// Half of what it costs to go in and out again.
+    fn half_spread(&self) -> Option<f64> {
+        Some(self.natural? - self.mid?)
+    }
+}
+
+/// Prices a tile from the newest of its contracts.
 #[must_use]
-pub fn price(symbol: &str, spec: &TileSpec, states: &[ContractState]) -> Tile {
+pub fn price(spec: &TileSpec, clock: &Clock, inputs: &Inputs<'_>) -> Tile {
+    let main = inputs.definitions.debit;
     let mut reasons = Reasons::default();
-    let call = side(&spec.call, states, OptionRight::Call, &mut reasons);
-    let put = side(&spec.put, states, OptionRight::Put, &mut reasons);
-    let width = spec.width.to_f64();
-    let parity_gap =
-        (spec.strategy == Strategy::Butterfly).then(|| Some(clean(call?.0 - put?.0))).flatten();
-    let mut out_of_bounds = 0;
-    let mut finished = |debits: Option<(f64, f64)>| {
-        let (debit, natural) = debits?;
-        Some(if spec.strategy == Strategy::Single {
-            Side::Single { mid: clean(debit), natural: clean(natural) }
-        } else {
-            let debit = clean(debit);
-            let flag = flag(debit, width);
-            out_of_bounds += u32::from(flag.is_some());
-            Side::Spread {
-                debit,
-                natural_debit: clean(natural),
-                max_profit: clean(width - debit),
-                max_loss: debit,
-                flag,
-            }
-        })
+    let sides = if clock.years.is_some() {
+        [(&spec.call, OptionRight::Call), (&spec.put, OptionRight::Put)]
+            .map(|(legs, right)| side(legs, right, inputs, &mut reasons))
+    } else {
+        reasons = Reasons::EXPIRED;
+        [None, None]
     };
+    let exists = [!spec.call.is_empty(), !spec.put.is_empty()];
+    let prices = sides.map(|sums| sums?.main(main));
+    let eligible = exists.iter().zip(prices).all(|(exists, price)| !exists || price.is_some());
+    let [call, put] = prices;
+    let parity_gap =
+        (spec.strategy == Strategy::Butterfly).then(|| Some(clean(call? - put?))).flatten();
+    let beyond_spread = parity_gap.is_some() && is_beyond_spread(sides).unwrap_or(false);
+    let mut out_of_bounds = 0;
+    let [call, put] = sides.map(|sums| {
+        let side = finished(spec, &sums?, clock, inputs.definitions)?;
+        out_of_bounds += u32::from(matches!(&side, Side::Spread { flag: Some(_), .. }));
+        Some(side)
+    });
+    let width = spec.width.to_f64();
     let body = Body {
-        symbol,
+        symbol: inputs.symbol,
         strategy: spec.strategy.name(),
         dte: spec.dte,
         strike: spec.strike.to_f64(),
@@ -188,49 +174,115 @@ pub fn price(symbol: &str, spec: &TileSpec, states: &[ContractState]) -> Tile {
             Number::Fraction(width)
         },
         root: spec.root.as_deref(),
-        call: finished(call),
-        put: finished(put),
+        call,
+        put,
         parity_gap,
-        eligible: (!reasons.is_empty()).then_some(false),
+        parity_flag: beyond_spread.then_some("beyond_spread"),
+        eligible: (!eligible).then_some(false),
         reasons: reasons.names(),
     };
     // Strings and finite numbers always serialise.
     let value = serde_json::to_string(&body).unwrap_or_default();
     let key = serde_json::to_string(&spec.key).unwrap_or_default();
-    Tile { json: format!("{key}:{value}"), reasons, out_of_bounds }
+    let json = format!("{key}:{value}");
+    Tile { json, reasons, eligible, out_of_bounds, parity_gap, beyond_spread }
 }
 
-/// Mid and natural debit of one side; `None` where it does not exist or a leg
-/// has no two-sided quote, which then stands among the reasons.
+/// Sums of one side; `None` where it does not exist. A leg that has no price of
+/// a kind takes that kind from the side, and says why.
 fn side(
     legs: &[Leg],
-    states: &[ContractState],
     right: OptionRight,
+    inputs: &Inputs<'_>,
     reasons: &mut Reasons,
-) -> Option<(f64, f64)> {
-    let mut sum = (!legs.is_empty()).then_some((0.0, 0.0));
+) -> Option<Sums> {
+    if legs.is_empty() {
+        return None;
+    }
+    let zero = Some(0.0);
+    let mut sums = Sums { mid: zero, natural: zero, market: zero, theory: inputs.theory.and(zero) };
     for leg in legs {
-        match quote(states.get(leg.slot)) {
-            Ok((bid, ask)) => {
-                let quantity = f64::from(leg.quantity);
-                let natural = if leg.quantity > 0 { ask } else { bid };
-                sum = sum.map(|(debit, natural_debit)| {
-                    (debit + quantity * ((bid + ask) / 2.0), natural_debit + quantity * natural)
-                });
-            }
-            Err(problem) => {
-                reasons.insert(problem, leg, right);
-                sum = None;
+        let state = inputs.states.get(leg.slot);
+        let quantity = f64::from(leg.quantity);
+        let add = |sum: &mut Option<f64>, price: Option<f64>| {
+            *sum = sum.zip(price).map(|(sum, price)| sum + quantity * price);
+        };
+        let quoted = quote(state);
+        let mid = quoted.ok().map(|(bid, ask)| (bid + ask) / 2.0);
+        let natural = quoted.ok().map(|(bid, ask)| if leg.quantity > 0 { ask } else { bid });
+        let last = state.and_then(|s| s.last).filter(|p| p.is_finite() && *p > 0.0);
+        let market = match inputs.definitions.market {
+            MarketPrice::Mid => mid,
+            MarketPrice::MidElseLast => mid.or(last),
+        };
+        add(&mut sums.mid, mid);
+        add(&mut sums.natural, natural);
+        add(&mut sums.market, market);
+        if let Err(problem) = quoted
+            && market.is_none()
+        {
+            reasons.insert(problem, leg, right);
+        }
+        if let Some(theory) = inputs.theory {
+            let worth = theory.values.get(leg.slot).copied().flatten();
+            add(&mut sums.theory, worth);
+            if worth.is_none() {
+                reasons.insert(Problem::NoVolatility, leg, right);
             }
         }
     }
-    sum.filter(|(debit, natural)| debit.is_finite() && natural.is_finite())
+    for sum in [&mut sums.mid, &mut sums.natural, &mut sums.market, &mut sums.theory] {
+        *sum = sum.filter(|sum| sum.is_finite());
+    }
+    Some(sums)
 }
 
-fn flag(debit: f64, width: f64) -> Option<&'static str> {
-    if debit < 0.0 {
+/// A side with its main price, or `None` without one.
+fn finished(
+    spec: &TileSpec,
+    sums: &Sums,
+    clock: &Clock,
+    definitions: &Definitions,
+) -> Option<Side> {
+    let main = clean(sums.main(definitions.debit)?);
+    let natural = match definitions.debit {
+        Debit::Natural => None,
+        Debit::Mid | Debit::Theoretical => sums.natural.map(clean),
+    };
+    let market = match definitions.debit {
+        Debit::Mid => None,
+        Debit::Natural | Debit::Theoretical => sums.market.map(clean),
+    };
+    let width = spec.width.to_f64();
+    let unit = width * clock.discount;
+    Some(match spec.strategy {
+        Strategy::Single => Side::Single { mid: main, natural, market_mid: market },
+        Strategy::Vertical | Strategy::Butterfly => Side::Spread {
+            debit: main,
+            natural_debit: natural,
+            market_debit: market,
+            max_profit: clean(width - main),
+            max_loss: main,
+            density: (spec.strategy == Strategy::Butterfly).then(|| fine(main / (width * unit))),
+            probability: (spec.strategy == Strategy::Vertical).then(|| fine(main / unit)),
+            flag: flag(main, unit),
+        },
+    })
+}
+
+/// Buying the one butterfly and selling the other at natural prices would pay:
+/// the mids are further apart than half the spreads of both.
+fn is_beyond_spread(sides: [Option<Sums>; 2]) -> Option<bool> {
+    let [call, put] = sides;
+    let (call, put) = (call?, put?);
+    let slack = call.half_spread()? + put.half_spread()?;
+    Some((call.mid? - put.mid?).abs() > slack + TOLERANCE)
+}
+
+fn flag(debit: f64, most: f64) -> Option<&'static str> {
+    if debit < -TOLERANCE {
         Some("below_zero")
-    } else if debit > width {
+    } else if debit > most + TOLERANCE {
         Some("above_width")
     } else {
         None
@@ -242,4 +294,10 @@ fn flag(debit: f64, width: f64) -> Option<&'static str> {
 fn clean(value: f64) -> f64 {
     // Adding zero turns -0.0 into 0.0.
     Price::from_f64_nearest(value).map_or(value, Price::to_f64) + 0.0
+}
+
+/// Twelve decimals, as densities are small.
+fn fine(value: f64) -> f64 {
+    let scaled = (value * 1e12).round();
+    if scaled.is_finite() { scaled / 1e12 + 0.0 } else { value }
 }
