@@ -390,7 +390,7 @@ fn the_command_shows_layers_of_any_profile_at_any_moment() {
     for (layer, strategy) in
         [("density", "butterfly"), ("parity", "butterfly"), ("probability", "vertical")]
     {
-        let args = ["heatmap", "SPX", "--layer", layer, "--strategy", strategy];
+        let args = ["heatmap", "SPX", "--dte", "4", "--layer", layer, "--strategy", strategy];
         let told = orrery.run(&args).expect(0).stdout;
         let cells = told.split_whitespace().filter_map(|c| c.parse::<f64>().ok()).count();
         assert!(cells > 100, "{layer}: {told}");
@@ -421,7 +421,7 @@ fn the_command_shows_layers_of_any_profile_at_any_moment() {
         (vec!["heatmap", "SPX", "--dte", "77"], "no expiry of that many days"),
         (vec!["heatmap", "NOPE"], "no symbol NOPE"),
     ] {
-        let told = orrery.run(&args).expect(1);
+        let told = orrery.run(&args).expect(2);
         assert!(told.stderr.contains(why), "{args:?}: {}", told.stderr);
     }
     assert!(orrery.run(&["heatmap", "--list"]).expect(0).stdout.contains("heatmap/marketswarm@1"));
