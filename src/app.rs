@@ -5,6 +5,7 @@
 //! thread folds what is durable and puts artifacts on the shelf. Everything that
 //! talks to the network runs on the runtime and only reads the shelf.
 
+mod damage;
 mod feed;
 mod journal;
 mod status;
@@ -206,11 +207,14 @@ fn fold(
         // At once, so that nobody sees a context without its gravity.
         shelf.place_all(made.iter().map(|m| m.artifact.clone()));
     };
+    let mut damage = damage::DamageWatch::new(follower.engine(), metrics);
     while !stop.load(Ordering::Acquire) {
         let reached = follower.step(FOLD_WAIT, &mut deliver)?;
         metrics.fold_seq.set(reached.seq.0 as i64);
+        damage.look(follower.engine(), metrics);
     }
     let engine = follower.finish(&mut deliver)?;
+    damage.look(&engine, metrics);
     metrics.fold_seq.set(engine.position().seq.0 as i64);
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 mod artifacts;
 mod backup;
+mod calendar;
 mod compact;
 mod days;
 mod demo;
@@ -120,6 +121,7 @@ enum Command {
     Levels(levels::Levels),
     Heatmap(heatmap::Heatmap),
     Parameters(parameters::Parameters),
+    Calendar(calendar::Calendar),
     Explain(explain::Explain),
     Redis(redis::Redis),
     Backup(backup::Backup),
@@ -154,6 +156,7 @@ pub fn run() -> ExitCode {
         Command::Levels(command) => levels::run(&common, &command),
         Command::Heatmap(command) => heatmap::run(&common, &command),
         Command::Parameters(command) => parameters::run(&common, &command),
+        Command::Calendar(command) => calendar::run(&common, &command),
         Command::Explain(command) => explain::run(&common, &command),
         Command::Redis(command) => redis::run(&common, &command),
         Command::Backup(command) => backup::run(&common, &command),

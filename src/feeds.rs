@@ -108,12 +108,25 @@ impl Decoded {
         text: &[u8],
         what: impl fmt::Display,
     ) {
+        self.refuse_of(InstrumentRef::None, reason, recv, text, what);
+    }
+
+    /// The same for input that is known to be about an instrument, whose
+    /// partition hears of it.
+    pub fn refuse_of(
+        &mut self,
+        instrument: InstrumentRef,
+        reason: RefusalReason,
+        recv: Option<RecvTime>,
+        text: &[u8],
+        what: impl fmt::Display,
+    ) {
         *self.refused.entry(reason).or_insert(0) += 1;
         if self.told.len() < REFUSALS_TOLD_MAX {
             self.told.push(Refusal { reason, what: what.to_string() });
         }
         let blob = Bytes::copy_from_slice(&text[..text.len().min(QUARANTINE_BYTES_MAX)]);
-        self.accept(recv, None, InstrumentRef::None, None, DraftBody::Quarantine { reason, blob });
+        self.accept(recv, None, instrument, None, DraftBody::Quarantine { reason, blob });
     }
 }
 

@@ -7,6 +7,7 @@ pub mod book;
 pub mod calendar;
 pub mod epoch;
 pub mod exponential;
+pub mod implied;
 pub mod live_book;
 pub mod ticker;
 pub mod topology;

@@ -8,12 +8,14 @@
 
 mod chain;
 mod counters;
+mod damage;
 mod emission;
 mod here;
 mod instruments;
 mod living;
 mod plane;
 mod promotion;
+mod quality;
 mod state;
 mod status;
 #[cfg(test)]
@@ -22,18 +24,19 @@ mod tests;
 use std::any::Any;
 use std::sync::Arc;
 
-use orrery_journal::event::{Bar, Body, Quote, Trade};
+use orrery_journal::event::{Bar, Body, Quote, RefusalReason, Trade};
 use orrery_journal::units::{Price, RecvTime, TradingDay};
 use orrery_replay::fold::{Fold, Input, Outbox, RestoreError};
 
-use self::chain::Baseline;
 pub use self::counters::Counters;
+use self::damage::Baseline;
+pub use self::damage::{Damage, Doubt};
 use self::here::Here;
 use self::instruments::{Instruments, Role};
 use self::living::{Living, Timed, tell, timed};
 pub use self::plane::{PlaneContract, PlaneFilter};
 use crate::market::book::{Book, Market, Spot, SpotSource};
-use crate::market::calendar::{self, Venue};
+use crate::market::calendar::Venue;
 use crate::market::epoch::{Active, EpochRecord, History, Moment, Warming};
 use crate::market::live_book::{Taken, Tick};
 use crate::models::parameters::Parameters;
@@ -81,8 +84,8 @@ pub struct Partition {
     counters: Counters,
     /// What the last chain that was believed looked like.
     baseline: Option<Baseline>,
-    /// Chains in a row that looked damaged.
-    suspects: u32,
+    /// The newest damaged chain, until one is believed again.
+    doubt: Option<Doubt>,
     /// When the silence of the feed has lasted long enough to be noticed.
     silence_due: Option<RecvTime>,
     /// When the `epoch` artifact is due.
@@ -113,7 +116,7 @@ impl Partition {
             history: History::default(),
             counters: Counters::default(),
             baseline: None,
-            suspects: 0,
+            doubt: None,
             silence_due: None,
             status_due: None,
         }
@@ -165,6 +168,12 @@ impl Partition {
     #[must_use]
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// The newest damaged chain, until one is believed again.
+    #[must_use]
+    pub fn doubt(&self) -> Option<Doubt> {
+        self.doubt
     }
 
     /// Trading day of the last moment; days to expiry count from it.
@@ -345,7 +354,9 @@ impl Partition {
         let Some(active) = &mut self.active else { return };
         let contracts = &active.epoch.live.book().topology.contracts;
         let venue = contracts.first().map_or(Venue::UsOptions, |c| Venue::of_option(&c.ticker));
-        if active.epoch.record.dormant || !calendar::in_session(venue, self.here.now) {
+        if active.epoch.record.dormant
+            || !self.parameters.trading_calendar.in_session(venue, self.here.now)
+        {
             return;
         }
         active.epoch.record.dormant = true;
@@ -382,6 +393,14 @@ impl Fold for Partition {
                 self.status_changed();
             }
             Body::Correction { .. } => self.counters.corrections += 1,
+            // The feed took the rest of the chain away; the book keeps what it had.
+            Body::Quarantine(refused) => {
+                if refused.reason == RefusalReason::DamagedChain
+                    && self.instruments.role(input.event.instrument) == Role::Underlying
+                {
+                    self.keep_out(Damage::MissingPage);
+                }
+            }
             // Definitions were taken above; the rest is for other readers.
             Body::InstrumentDefined(_)
             | Body::ConditionsDefined { .. }
@@ -389,8 +408,7 @@ impl Fold for Partition {
             | Body::Extension(_)
             | Body::News(_)
             | Body::Control(_)
-            | Body::ClockBeat
-            | Body::Quarantine(_) => {}
+            | Body::ClockBeat => {}
         }
         self.consider_promotion(out);
     }

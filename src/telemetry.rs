@@ -38,6 +38,8 @@ pub struct Metrics {
     pub events: Counter,
     /// Refused inputs in the journal.
     pub quarantined: Gauge,
+    /// Chain snapshots that the folds kept out as damaged.
+    pub damaged_chains: Gauge,
     /// Clock beats since start.
     pub beats: Counter,
 }
@@ -55,6 +57,11 @@ impl Metrics {
             "quarantined",
             "Refused inputs that the journal keeps",
             self.quarantined.clone(),
+        );
+        r.register(
+            "damaged_chains",
+            "Chain snapshots that the folds kept out as damaged",
+            self.damaged_chains.clone(),
         );
         r.register("clock_beats", "Clock beats since start", self.beats.clone());
         let build = Gauge::<i64>::default();

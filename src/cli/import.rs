@@ -70,6 +70,7 @@ struct Report {
     seqs: Option<(u64, u64)>,
     geometry_miss: u64,
     damaged_chains: u64,
+    damaged: BTreeMap<&'static str, u64>,
     folded_events: u64,
     artifacts: u64,
     seconds: f64,
@@ -108,10 +109,14 @@ pub fn run(common: &Common, command: &Import) -> anyhow::Result<Exit> {
     let head = archive.journal().head().seq;
     let caught_up = open::catch_up(&archive)?;
     let (mut geometry_miss, mut damaged_chains) = (0, 0);
+    let mut damaged = BTreeMap::new();
     for symbol in caught_up.engine.partitions() {
         if let Some(partition) = caught_up.engine.fold_as::<Partition>(symbol) {
             geometry_miss += partition.counters().geometry_miss();
             damaged_chains += partition.counters().damaged_chains;
+            for (reason, count) in partition.counters().damaged() {
+                *damaged.entry(reason.name()).or_insert(0) += count;
+            }
         }
     }
     let epochs = match head {
@@ -134,6 +139,7 @@ pub fn run(common: &Common, command: &Import) -> anyhow::Result<Exit> {
         seqs: report.seqs.map(|(a, b)| (a.0, b.0)),
         geometry_miss,
         damaged_chains,
+        damaged: damaged.into_iter().filter(|(_, count)| *count > 0).collect(),
         folded_events: caught_up.counts.events,
         artifacts: caught_up.counts.artifacts,
         seconds: watch.seconds(),
@@ -259,8 +265,9 @@ fn print(report: &Report) {
     }
     if report.damaged_chains > 0 {
         output::line(format!(
-            "{} damaged chain snapshots are kept out of the fold",
-            report.damaged_chains
+            "{} damaged chain snapshots are kept out of the fold ({}); the last good ones stay",
+            report.damaged_chains,
+            counts(&report.damaged)
         ));
     }
     output::line(format!(

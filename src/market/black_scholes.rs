@@ -2,7 +2,7 @@
 //!
 //! Units: rates, carry and volatility are fractions a year, time is years,
 //! vega and vanna are per 1.00 of volatility, theta and charm per year as time
-//! passes. Formulas are those of FORMULAS 1. Inputs that have no price (not
+//! passes. Formulas: docs/models/market.md. Inputs that have no price (not
 //! finite, not positive) answer `None`; nothing here guesses.
 
 use orrery_journal::event::OptionRight;
@@ -166,6 +166,9 @@ pub enum ImpliedVolatilityError {
     /// Spot, strike, time or rates are not usable numbers.
     #[error("spot, strike, time and rates must be finite and positive where they have to be")]
     Terms,
+    /// No time is left: at settlement an option has a payoff, no volatility.
+    #[error("no time is left to settlement")]
+    NoTimeLeft,
     /// At or below what the option is worth without any volatility.
     #[error("price {price} is not above the discounted intrinsic value {intrinsic}")]
     NoTimeValue {
@@ -202,7 +205,9 @@ const TOLERANCE: f64 = 1e-12;
 
 /// The volatility at which an option is worth `price`; the one in `terms` is
 /// only the first guess. Newton's steps inside a bracket that always holds the
-/// answer, bisection where a step would leave it.
+/// answer, bisection where a step would leave it. Far from the answer the steps
+/// are taken on the logarithm of the value: in the wings the value itself falls
+/// by a constant factor per step, and there may be hundreds of factors.
 ///
 /// # Errors
 /// See [`ImpliedVolatilityError`].
@@ -213,6 +218,9 @@ pub fn implied_volatility(
 ) -> Result<f64, ImpliedVolatilityError> {
     use ImpliedVolatilityError as E;
     let at = |volatility: f64| Terms { volatility, ..*terms };
+    if terms.years <= 0.0 {
+        return Err(E::NoTimeLeft);
+    }
     if !price.is_finite() || !at(1.0).is_priced() {
         return Err(E::Terms);
     }
@@ -253,7 +261,12 @@ pub fn implied_volatility(
             return Ok(v);
         }
         let vega = at(v).vega().unwrap_or(0.0);
-        let newton = v - miss / vega;
+        let worth = miss + target;
+        let near = worth < 2.0 * target && worth > 0.5 * target;
+        let newton = match near {
+            true => v - miss / vega,
+            false => v - worth * libm::log(worth / target) / vega,
+        };
         let next = if newton.is_finite() && newton > low && newton < high {
             newton
         } else {
@@ -305,6 +318,29 @@ mod tests {
     }
 
     #[test]
+    fn the_far_wings_converge_within_the_steps() {
+        // Prices from 1e-290 to nearly all of the spot, from any first guess.
+        for (strike, years, volatility) in [
+            (140.0, 0.01, 0.1),
+            (400.0, 0.02, 0.3),
+            (100.5, 1e-6, 0.2),
+            (1e4, 5.0, 0.15),
+            (0.01, 0.5, 0.4),
+            (100.0, 10.0, 2.5),
+        ] {
+            let terms = Terms { spot: 100.0, strike, years, rate: 0.0, carry: 0.0, volatility };
+            let right = if strike >= 100.0 { Call } else { Put };
+            let price = terms.price(right).expect("priced");
+            assert!(price > 0.0);
+            for guess in [1e-4, 0.25, 3.0, 90.0] {
+                let start = Terms { volatility: guess, ..terms };
+                let found = implied_volatility(right, price, &start).expect("converges");
+                assert!((found / volatility - 1.0).abs() < 1e-9, "{strike} {guess}: {found}");
+            }
+        }
+    }
+
+    #[test]
     fn nothing_is_guessed() {
         for terms in [
             Terms { spot: 0.0, ..HULL },
@@ -319,6 +355,10 @@ mod tests {
         }
         assert_eq!(
             implied_volatility(Call, 1.0, &Terms { years: -1.0, ..HULL }),
+            Err(ImpliedVolatilityError::NoTimeLeft)
+        );
+        assert_eq!(
+            implied_volatility(Call, 1.0, &Terms { years: f64::NAN, ..HULL }),
             Err(ImpliedVolatilityError::Terms)
         );
         assert!(matches!(

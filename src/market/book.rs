@@ -82,14 +82,36 @@ pub struct ContractState {
     pub vega: Option<f64>,
 }
 
+/// Why a quote has no middle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QuoteProblem {
+    /// Neither side is there.
+    Missing,
+    /// Only one side is there.
+    OneSided,
+    /// The bid lies above the ask.
+    Crossed,
+}
+
 impl ContractState {
+    /// Bid and ask; a side of 0 is absent.
+    ///
+    /// # Errors
+    /// What is wrong with the quote.
+    pub fn quote(&self) -> Result<(f64, f64), QuoteProblem> {
+        let side = |price: Option<f64>| price.filter(|p| *p > 0.0);
+        match (side(self.bid), side(self.ask)) {
+            (Some(bid), Some(ask)) if ask >= bid => Ok((bid, ask)),
+            (Some(_), Some(_)) => Err(QuoteProblem::Crossed),
+            (None, None) => Err(QuoteProblem::Missing),
+            _ => Err(QuoteProblem::OneSided),
+        }
+    }
+
     /// Bid and ask when both sides are there and not crossed.
     #[must_use]
     pub fn two_sided(&self) -> Option<(f64, f64)> {
-        match (self.bid, self.ask) {
-            (Some(bid), Some(ask)) if bid > 0.0 && ask >= bid => Some((bid, ask)),
-            _ => None,
-        }
+        self.quote().ok()
     }
 
     /// Middle of a two-sided quote.

@@ -2,21 +2,24 @@
 //! settle.
 //!
 //! Times of US options are New York times with daylight saving; crypto options
-//! follow Deribit (08:00 UTC, never closed). Knows no vendor and reads no
-//! clock: every moment is handed in.
+//! follow Deribit (08:00 UTC, never closed). Which days and hours those are is
+//! data ([`TradingCalendar`]). Knows no vendor and reads no clock: every moment
+//! is handed in.
 
-mod holidays;
+mod rules;
+mod table;
 
-pub use holidays::{is_half_day, is_holiday};
+pub use table::{CalendarError, DayKind, TradingCalendar};
 
-use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, TimeZone, Weekday};
+use chrono::{DateTime, NaiveTime, TimeZone};
 use chrono_tz::America::New_York;
 use orrery_journal::Calendar;
 use orrery_journal::units::{NANOS_PER_SECOND, RecvTime, TradingDay};
 
-/// Version of the holiday rules and settlement times below. It is part of the
+/// Version of what the functions below make of a calendar. It is part of the
 /// configuration hash: another answer of this file is another configuration.
-pub const CALENDAR_VERSION: u32 = 1;
+/// 2: an expiry without trading settles on the trading day before.
+pub const CALENDAR_VERSION: u32 = 2;
 
 /// Five minutes, in years of 365 days: the default floor of
 /// [`time_to_settlement_years`]. Gamma of an expiring contract grows with
@@ -41,10 +44,6 @@ impl Venue {
         if ticker.contains('-') { Venue::Crypto } else { Venue::UsOptions }
     }
 }
-
-/// Roots that settle on the opening prices of their expiration day. Their
-/// afternoon relatives (SPXW, NDXP, RUTW) are roots of their own.
-const MORNING_ROOTS: [&str; 7] = ["SPX", "NDX", "RUT", "VIX", "VIXW", "DJX", "MXEF"];
 
 /// Trading hours of a day: open inclusive, close exclusive.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -77,54 +76,50 @@ pub fn day_of(calendar: Calendar, at: RecvTime) -> TradingDay {
 #[must_use]
 pub fn day_bounds(calendar: Calendar, day: TradingDay) -> (RecvTime, RecvTime) {
     let midnight = |day: TradingDay| match calendar {
-        Calendar::NewYork => new_york(day, 0, 0),
-        Calendar::Utc => utc(day, 0, 0),
+        Calendar::NewYork => new_york(day, NaiveTime::MIN),
+        Calendar::Utc => utc(day, NaiveTime::MIN),
     };
     (midnight(day), midnight(TradingDay(day.0.saturating_add(1))))
 }
 
-/// Whether US exchanges trade on a day.
-#[must_use]
-pub fn is_trading_day(day: TradingDay) -> bool {
-    day.date().is_some_and(|date| {
-        !matches!(date.weekday(), Weekday::Sat | Weekday::Sun) && !is_holiday(date)
-    })
-}
-
-/// Regular hours of a day, or `None` when the venue is closed.
-#[must_use]
-pub fn session(venue: Venue, day: TradingDay) -> Option<Session> {
-    match venue {
-        Venue::Crypto => {
-            let (open, close) = day_bounds(Calendar::Utc, day);
-            Some(Session { open, close })
+impl TradingCalendar {
+    /// Regular hours of a day, or `None` when the venue is closed.
+    #[must_use]
+    pub fn session(&self, venue: Venue, day: TradingDay) -> Option<Session> {
+        match venue {
+            Venue::Crypto => {
+                let (open, close) = day_bounds(Calendar::Utc, day);
+                Some(Session { open, close })
+            }
+            Venue::UsOptions => self.is_trading_day(day).then(|| Session {
+                open: new_york(day, self.open()),
+                close: new_york(day, self.close(day)),
+            }),
         }
-        Venue::UsOptions => is_trading_day(day).then(|| Session {
-            open: new_york(day, 9, 30),
-            close: new_york(day, close_hour(day), 0),
-        }),
     }
-}
 
-/// Whether a venue is in its regular hours.
-#[must_use]
-pub fn in_session(venue: Venue, at: RecvTime) -> bool {
-    let day = match venue {
-        Venue::Crypto => return true,
-        Venue::UsOptions => day_of(Calendar::NewYork, at),
-    };
-    session(venue, day).is_some_and(|session| session.contains(at))
-}
+    /// Whether a venue is in its regular hours.
+    #[must_use]
+    pub fn in_session(&self, venue: Venue, at: RecvTime) -> bool {
+        let day = match venue {
+            Venue::Crypto => return true,
+            Venue::UsOptions => day_of(Calendar::NewYork, at),
+        };
+        self.session(venue, day).is_some_and(|session| session.contains(at))
+    }
 
-/// The instant at which contracts of a root with an expiration date settle:
-/// 09:30 New York for morning-settled index roots, the close (16:00, 13:00 on
-/// half days) for everything else in the US, 08:00 UTC for crypto.
-#[must_use]
-pub fn settles_at(venue: Venue, root: &str, expiry: TradingDay) -> RecvTime {
-    match venue {
-        Venue::Crypto => utc(expiry, 8, 0),
-        Venue::UsOptions if MORNING_ROOTS.contains(&root) => new_york(expiry, 9, 30),
-        Venue::UsOptions => new_york(expiry, close_hour(expiry), 0),
+    /// The instant at which contracts of a root with an expiration date settle:
+    /// the open in New York for morning-settled index roots, the close (the
+    /// early one on half days) for everything else in the US, 08:00 UTC for
+    /// crypto. A date without trading settles on the last trading day before it.
+    #[must_use]
+    pub fn settles_at(&self, venue: Venue, root: &str, expiry: TradingDay) -> RecvTime {
+        if venue == Venue::Crypto {
+            return utc(expiry, clock(8, 0));
+        }
+        let day = self.settlement_day(expiry);
+        let morning = self.settles_in_the_morning(root);
+        new_york(day, if morning { self.open() } else { self.close(day) })
     }
 }
 
@@ -147,29 +142,25 @@ pub fn dte(day: TradingDay, expiry: TradingDay) -> i32 {
     expiry.0.saturating_sub(day.0)
 }
 
-fn close_hour(day: TradingDay) -> u32 {
-    if day.date().is_some_and(is_half_day) { 13 } else { 16 }
+fn clock(hour: u32, minute: u32) -> NaiveTime {
+    NaiveTime::from_hms_opt(hour, minute, 0).unwrap_or(NaiveTime::MIN)
 }
 
-fn utc(day: TradingDay, hour: u32, minute: u32) -> RecvTime {
-    let Some(local) = local(day, hour, minute) else { return end_of_time(day) };
-    local.and_utc().timestamp_nanos_opt().map_or_else(|| end_of_time(day), RecvTime)
+fn utc(day: TradingDay, time: NaiveTime) -> RecvTime {
+    let Some(date) = day.date() else { return end_of_time(day) };
+    let at = date.and_time(time).and_utc().timestamp_nanos_opt();
+    at.map_or_else(|| end_of_time(day), RecvTime)
 }
 
-fn new_york(day: TradingDay, hour: u32, minute: u32) -> RecvTime {
-    let Some(local) = local(day, hour, minute) else { return end_of_time(day) };
+fn new_york(day: TradingDay, time: NaiveTime) -> RecvTime {
+    let Some(date) = day.date() else { return end_of_time(day) };
     // Clocks change at 02:00, so none of our hours is ambiguous or missing; the
     // fallback only keeps the function total.
     New_York
-        .from_local_datetime(&local)
+        .from_local_datetime(&date.and_time(time))
         .earliest()
         .and_then(|t| t.timestamp_nanos_opt())
-        .map_or_else(|| utc(day, hour, minute).plus_nanos(5 * 3_600 * NANOS_PER_SECOND), RecvTime)
-}
-
-fn local(day: TradingDay, hour: u32, minute: u32) -> Option<chrono::NaiveDateTime> {
-    let date: NaiveDate = day.date()?;
-    Some(date.and_time(NaiveTime::from_hms_opt(hour, minute, 0)?))
+        .map_or_else(|| utc(day, time).plus_nanos(5 * 3_600 * NANOS_PER_SECOND), RecvTime)
 }
 
 /// Where dates leave the range of 64-bit nanoseconds (1677 to 2262).
@@ -189,6 +180,10 @@ mod tests {
         RecvTime::parse_rfc3339(text).expect("a moment")
     }
 
+    fn calendar() -> &'static TradingCalendar {
+        TradingCalendar::shipped()
+    }
+
     #[test]
     fn settlements_follow_root_season_and_half_days() {
         let us = Venue::UsOptions;
@@ -201,8 +196,19 @@ mod tests {
             (us, "SPX", "2026-08-21", "2026-08-21T13:30:00Z"),
             (us, "NDXP", "2026-08-21", "2026-08-21T20:00:00Z"),
             (Venue::Crypto, "BTC", "2026-12-25", "2026-12-25T08:00:00Z"),
+            // Dated Saturday until 2015: Friday's open or close; Good Friday
+            // 2014 moves both to Thursday.
+            (us, "SPX", "2012-01-21", "2012-01-20T14:30:00Z"),
+            (us, "GOOG", "2012-01-21", "2012-01-20T21:00:00Z"),
+            (us, "SPX", "2014-04-19", "2014-04-17T13:30:00Z"),
+            (us, "AAPL", "2014-04-19", "2014-04-17T20:00:00Z"),
+            (Venue::Crypto, "BTC", "2026-12-26", "2026-12-26T08:00:00Z"),
         ] {
-            assert_eq!(settles_at(venue, root, day(expiry)), at(want), "{root} {expiry}");
+            assert_eq!(
+                calendar().settles_at(venue, root, day(expiry)),
+                at(want),
+                "{root} {expiry}"
+            );
         }
     }
 
@@ -222,13 +228,13 @@ mod tests {
     #[test]
     fn sessions_open_and_close() {
         let us = Venue::UsOptions;
-        assert!(in_session(us, at("2026-08-19T13:30:00Z")));
-        assert!(!in_session(us, at("2026-08-19T13:29:59.999Z")));
-        assert!(!in_session(us, at("2026-08-19T20:00:00Z")));
-        assert!(!in_session(us, at("2015-12-24T18:00:00Z")), "half day");
-        assert!(!in_session(us, at("2015-12-25T16:00:00Z")), "Christmas");
-        assert!(!in_session(us, at("2026-08-22T16:00:00Z")), "Saturday");
-        assert!(in_session(Venue::Crypto, at("2026-08-22T03:00:00Z")));
+        assert!(calendar().in_session(us, at("2026-08-19T13:30:00Z")));
+        assert!(!calendar().in_session(us, at("2026-08-19T13:29:59.999Z")));
+        assert!(!calendar().in_session(us, at("2026-08-19T20:00:00Z")));
+        assert!(!calendar().in_session(us, at("2015-12-24T18:00:00Z")), "half day");
+        assert!(!calendar().in_session(us, at("2015-12-25T16:00:00Z")), "Christmas");
+        assert!(!calendar().in_session(us, at("2026-08-22T16:00:00Z")), "Saturday");
+        assert!(calendar().in_session(Venue::Crypto, at("2026-08-22T03:00:00Z")));
     }
 
     #[test]

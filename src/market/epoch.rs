@@ -304,12 +304,17 @@ pub fn restore_topology(d: &mut Decoder<'_>) -> Result<Topology, RestoreError> {
     Ok(topology::with_identity(id, &symbol, widths, contracts))
 }
 
-fn save_moment(e: &mut Encoder<'_>, moment: Moment) {
+/// Appends a moment.
+pub fn save_moment(e: &mut Encoder<'_>, moment: Moment) {
     e.seq(moment.seq);
     e.recv(moment.at);
 }
 
-fn restore_moment(d: &mut Decoder<'_>) -> Result<Moment, RestoreError> {
+/// Takes a saved moment.
+///
+/// # Errors
+/// When the bytes are no moment.
+pub fn restore_moment(d: &mut Decoder<'_>) -> Result<Moment, RestoreError> {
     Ok(Moment { seq: d.seq()?, at: d.recv()? })
 }
 
@@ -318,6 +323,7 @@ mod tests {
     use orrery_journal::units::Address;
 
     use super::*;
+    use crate::market::calendar::TradingCalendar;
     use crate::market::live_book::tests::tickers;
     use crate::market::topology::{TopologyParameters, declare};
 
@@ -329,7 +335,8 @@ mod tests {
     fn a_life_is_recorded_once_per_birth() {
         let (rows, names) = tickers(&["O:SPXW251219C06000000", "O:SPXW251219P06005000"]);
         let ticker_of = |id| names.get(&id).map(String::as_str);
-        let topology = || declare("SPX", &rows, ticker_of, &TopologyParameters::default()).topology;
+        let (parameters, calendar) = (TopologyParameters::default(), TradingCalendar::shipped());
+        let topology = || declare("SPX", &rows, ticker_of, &parameters, calendar).topology;
         let mut history = History::default();
         let warming = Epoch::born(topology(), moment(3), RecvTime(99));
         history.put(&warming.record);

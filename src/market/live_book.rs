@@ -368,6 +368,7 @@ pub(crate) mod tests {
     use orrery_journal::units::InstrumentId;
 
     use super::*;
+    use crate::market::calendar::TradingCalendar;
     use crate::market::ticker::parse_option;
     use crate::market::topology::{TopologyParameters, declare};
 
@@ -386,7 +387,13 @@ pub(crate) mod tests {
     fn two() -> (Vec<ChainRow>, Vec<usize>, LiveBook) {
         let (rows, names) = tickers(&["O:SPXW251219C06000000", "O:SPXW251219P06000000"]);
         let ticker_of = |id| names.get(&id).map(String::as_str);
-        let declared = declare("SPX", &rows, ticker_of, &TopologyParameters::default());
+        let declared = declare(
+            "SPX",
+            &rows,
+            ticker_of,
+            &TopologyParameters::default(),
+            TradingCalendar::shipped(),
+        );
         (rows, declared.row_of_slot, LiveBook::new(Arc::new(declared.topology)))
     }
 

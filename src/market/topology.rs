@@ -14,7 +14,7 @@ use orrery_replay::fold::EpochId;
 use serde::{Deserialize, Serialize};
 
 use super::book::{Contract, Slot, Topology};
-use super::calendar::{self, Venue};
+use super::calendar::{TradingCalendar, Venue};
 use super::ticker;
 
 /// Domain of epoch ids; never used for anything else.
@@ -74,6 +74,7 @@ pub fn declare<'t>(
     rows: &[ChainRow],
     ticker_of: impl Fn(InstrumentId) -> Option<&'t str>,
     parameters: &TopologyParameters,
+    calendar: &TradingCalendar,
 ) -> Declared {
     let mut found: Vec<(Contract, usize)> = Vec::with_capacity(rows.len());
     let mut settlements: BTreeMap<(Box<str>, TradingDay), RecvTime> = BTreeMap::new();
@@ -87,7 +88,7 @@ pub fn declare<'t>(
         let venue = Venue::of_option(name);
         let settles_at = *settlements
             .entry((terms.root.clone(), terms.expiry))
-            .or_insert_with(|| calendar::settles_at(venue, &terms.root, terms.expiry));
+            .or_insert_with(|| calendar.settles_at(venue, &terms.root, terms.expiry));
         // The ticker is the contract's identity, so its terms are the ones.
         let contract = Contract {
             instrument: row.instrument,
@@ -252,6 +253,7 @@ mod tests {
             &rows,
             |id| names.get(&id).map(String::as_str),
             &TopologyParameters::default(),
+            TradingCalendar::shipped(),
         )
     }
 
@@ -305,7 +307,8 @@ mod tests {
         let (mut rows, names) = tickers(&CHAIN);
         let parameters = TopologyParameters::default();
         let id_of = |rows: &[ChainRow], parameters: &TopologyParameters| {
-            declare("SPX", rows, |id| names.get(&id).map(String::as_str), parameters).topology.id
+            let ticker_of = |id| names.get(&id).map(String::as_str);
+            declare("SPX", rows, ticker_of, parameters, TradingCalendar::shipped()).topology.id
         };
         let mut wider = parameters.clone();
         wider.widths.insert("SPX".to_owned(), vec![20.0]);
@@ -334,7 +337,8 @@ mod tests {
         rows.push(again);
         rows[1].instrument = InstrumentId::NONE;
         let ticker_of = |id| names.get(&id).map(String::as_str);
-        let got = declare("SPX", &rows, ticker_of, &TopologyParameters::default());
+        let (parameters, calendar) = (TopologyParameters::default(), TradingCalendar::shipped());
+        let got = declare("SPX", &rows, ticker_of, &parameters, calendar);
         assert_eq!((got.unknown_rows, got.duplicate_rows), (2, 1));
         assert_eq!(got.topology.contracts.len(), 5);
         assert!(got.row_of_slot.contains(&7) && !got.row_of_slot.contains(&0));

@@ -12,7 +12,7 @@ use orrery_journal::units::{Address, NANOS_PER_SECOND};
 use serde::{Deserialize, Serialize};
 
 use super::{gex, gravity, heatmap};
-use crate::market::calendar::CALENDAR_VERSION;
+use crate::market::calendar::{CALENDAR_VERSION, TradingCalendar};
 use crate::market::live_book::InnerParameters;
 use crate::market::topology::TopologyParameters;
 
@@ -27,9 +27,13 @@ pub struct Parameters {
     /// Default: New York.
     #[serde(with = "calendar_name")]
     pub calendar: Calendar,
-    /// Version of the built-in holidays and settlement times; another version
-    /// than this build's is refused by [`Parameters::check`].
+    /// Version of the code that makes sessions and settlements of a trading
+    /// calendar; another version than this build's is refused by
+    /// [`Parameters::check`].
     pub calendar_version: u32,
+    /// Holidays, half days and hours of US options, and the roots that settle in
+    /// the morning. Default: the one that ships, 2010 to 2030.
+    pub trading_calendar: TradingCalendar,
     /// When epochs begin, become active and fall silent.
     pub epochs: EpochParameters,
     /// What a topology has besides the contracts of its chain.
@@ -69,8 +73,14 @@ pub struct EpochParameters {
     /// Default: 5 s.
     pub dormant_after_ns: i64,
     /// A snapshot with less than this share of the former contracts is damaged.
-    /// Default: 0.5.
+    /// Default: 0.6: half a chain (calls alone, every other page) is.
     pub chain_share_min: f64,
+    /// A chain whose median stated volatility lies above this states percent;
+    /// its volatilities count as unknown. Default: 4 (400 %).
+    pub volatility_median_max: f64,
+    /// A quote older than this is stale in the `epoch` artifact, seconds.
+    /// Default: 60.
+    pub stale_after_s: i64,
     /// A chain that looks damaged by its size or its gammas this many times in
     /// a row is believed: the market has changed, not the vendor. Default: 3.
     pub damage_patience: u32,
@@ -84,7 +94,9 @@ impl Default for EpochParameters {
             inner: InnerParameters::default(),
             warming_max_ns: 30 * NANOS_PER_SECOND,
             dormant_after_ns: 5 * NANOS_PER_SECOND,
-            chain_share_min: 0.5,
+            chain_share_min: 0.6,
+            volatility_median_max: 4.0,
+            stale_after_s: 60,
             damage_patience: 3,
             status_cadence_ns: NANOS_PER_SECOND,
         }
@@ -99,6 +111,7 @@ impl Default for Parameters {
         Parameters {
             calendar: Calendar::NewYork,
             calendar_version: CALENDAR_VERSION,
+            trading_calendar: TradingCalendar::default(),
             epochs: EpochParameters::default(),
             topology: TopologyParameters::default(),
             proxies: BTreeMap::from([proxy("SPY", "SPX", 10.0), proxy("QQQ", "NDX", 41.0)]),
@@ -130,6 +143,12 @@ impl Parameters {
             let why = format!("this build has version {CALENDAR_VERSION}");
             return Err(ParameterError { name: "calendar_version", why });
         }
+        if self.trading_calendar.is_misnamed() {
+            return refuse(
+                "trading_calendar.version",
+                "names the calendar that ships, which is another one: give yours a name of its own",
+            );
+        }
         let positive = |x: f64| x.is_finite() && x > 0.0;
         let e = &self.epochs;
         for (name, value) in [
@@ -149,6 +168,9 @@ impl Parameters {
             if !(0.0..=1.0).contains(&value) {
                 return refuse(name, "must be between 0 and 1");
             }
+        }
+        if !positive(e.volatility_median_max) || e.stale_after_s <= 0 {
+            return refuse("epochs", "volatility_median_max and stale_after_s must be above 0");
         }
         if e.damage_patience == 0 {
             return refuse("epochs.damage_patience", "must be at least 1");

@@ -21,6 +21,12 @@ struct Body {
     value: f64,
     at: String,
     source: &'static str,
+    quality: Quality,
+}
+
+#[derive(Serialize)]
+struct Quality {
+    age_ms: i64,
 }
 
 /// The name of a source in bodies.
@@ -57,11 +63,13 @@ impl Model for SpotModel {
 
     fn emit(&mut self, market: &Market<'_>) -> Option<Vec<u8>> {
         let spot = market.spot?;
+        let age_ms = market.now.0.saturating_sub(spot.at.0) / 1_000_000;
         let body = Body {
             symbol: ticker::vendor_symbol(market.symbol),
             value: spot.value,
             at: spot.at.to_rfc3339(),
             source: source_name(spot.source),
+            quality: Quality { age_ms },
         };
         serde_json::to_vec(&body).ok()
     }
@@ -95,7 +103,8 @@ mod tests {
             String::from_utf8(model.emit(&market).expect("a body")).as_deref(),
             Ok(concat!(
                 r#"{"symbol":"I:SPX","value":6834.5,"#,
-                r#""at":"2025-12-19T20:20:00.000000000Z","source":"index"}"#
+                r#""at":"2025-12-19T20:20:00.000000000Z","source":"index","#,
+                r#""quality":{"age_ms":0}}"#
             ))
         );
     }

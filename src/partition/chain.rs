@@ -2,42 +2,52 @@
 //! topology is known, a new warming epoch when it is not.
 
 use orrery_journal::event::{ChainRow, ChainRows, ChainSnapshot};
-use orrery_journal::units::{Price, TradingDay};
+use orrery_journal::units::{Price, RecvTime};
 use orrery_replay::canonical::{Decoder, Encoder};
 use orrery_replay::fold::{Input, RestoreError};
 
+use super::Partition;
+use super::damage::{Baseline, Damage, volatilities_in_percent};
 use super::instruments::Role;
 use super::living::{Living, tell, timed};
-use super::{Counters, Partition};
 use crate::market::book::SpotSource;
 use crate::market::epoch::Epoch;
 use crate::market::topology::{self, Declared};
 use crate::models::{Change, Scope};
 
-/// What the last chain that was believed looked like. Compared with only on its
-/// own day: over night a chain may change as it likes.
+/// What the last chain of an epoch said besides the values of its contracts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Baseline {
-    day: TradingDay,
-    contracts: usize,
-    had_gammas: bool,
+pub(super) struct LastChain {
+    pub(super) at: RecvTime,
+    /// Rows that the feed refused, each in quarantine.
+    pub(super) refused_rows: u32,
+    /// Rows whose contract is unknown here.
+    pub(super) unknown_rows: u32,
+    /// Rows that repeated a contract.
+    pub(super) duplicate_rows: u32,
+    /// Volatilities that were left out because the chain states percent.
+    pub(super) volatilities_in_percent: u32,
 }
 
-impl Baseline {
+impl LastChain {
     pub(super) fn save(self, e: &mut Encoder<'_>) {
-        e.day(self.day);
-        e.u64(self.contracts as u64);
-        e.bool(self.had_gammas);
+        e.recv(self.at);
+        e.u32(self.refused_rows);
+        e.u32(self.unknown_rows);
+        e.u32(self.duplicate_rows);
+        e.u32(self.volatilities_in_percent);
     }
 
-    pub(super) fn restore(d: &mut Decoder<'_>) -> Result<Baseline, RestoreError> {
-        let day = d.day()?;
-        let contracts = usize::try_from(d.u64()?).map_err(|e| RestoreError(e.to_string()))?;
-        Ok(Baseline { day, contracts, had_gammas: d.bool()? })
+    pub(super) fn restore(d: &mut Decoder<'_>) -> Result<LastChain, RestoreError> {
+        Ok(LastChain {
+            at: d.recv()?,
+            refused_rows: d.u32()?,
+            unknown_rows: d.u32()?,
+            duplicate_rows: d.u32()?,
+            volatilities_in_percent: d.u32()?,
+        })
     }
 }
-
-type Reason = fn(&mut Counters) -> &mut u64;
 
 impl Partition {
     pub(super) fn chain(&mut self, input: &Input<'_>, snapshot: &ChainSnapshot) {
@@ -46,63 +56,53 @@ impl Partition {
             return;
         }
         let Some(rows) = input.blob.and_then(|blob| ChainRows::decode(blob).ok()) else {
-            return self.keep_out(|c| &mut c.damaged_unreadable);
+            return self.keep_out(Damage::Unreadable);
         };
         let declared = topology::declare(
             &self.here.symbol,
             &rows,
             |id| self.instruments.contract(id),
             &self.parameters.topology,
+            &self.parameters.trading_calendar,
         );
         self.counters.unknown_rows += u64::from(declared.unknown_rows);
         self.counters.duplicate_rows += u64::from(declared.duplicate_rows);
         if declared.topology.contracts.is_empty() {
-            return self.keep_out(|c| &mut c.damaged_unreadable);
+            return self.keep_out(Damage::Unreadable);
         }
-        let seen = Baseline {
-            day: self.here.day(),
-            contracts: declared.topology.contracts.len(),
-            had_gammas: rows.iter().any(has_gamma),
-        };
-        if let Some(reason) = self.suspicion(seen, &rows) {
-            self.suspects += 1;
-            if self.suspects < self.parameters.epochs.damage_patience {
-                return self.keep_out(reason);
-            }
+        let day = self.here.day();
+        let seen = Baseline::of(day, declared.topology.contracts.len(), &rows);
+        if let Some(damage) = self.suspicion(seen, &rows) {
+            return self.keep_out(damage);
         }
-        self.suspects = 0;
+        self.doubt = None;
         self.baseline = Some(seen);
-        self.believe(input, snapshot, &rows, declared);
-    }
-
-    /// Journaled, counted, kept out of the fold.
-    fn keep_out(&mut self, reason: Reason) {
-        self.counters.damaged_chains += 1;
-        *reason(&mut self.counters) += 1;
-        self.status_changed();
-    }
-
-    /// Why a chain looks damaged beside the last one of the same day.
-    fn suspicion(&self, seen: Baseline, rows: &[ChainRow]) -> Option<Reason> {
-        let before = self.baseline.filter(|b| b.day == seen.day)?;
-        let share = self.parameters.epochs.chain_share_min;
-        if (seen.contracts as f64) < share * before.contracts as f64 {
-            return Some(|c| &mut c.damaged_shrunk);
-        }
-        let open = rows.iter().any(|r| r.open_interest.is_some_and(|oi| oi > 0.0));
-        if before.had_gammas && !seen.had_gammas && open {
-            return Some(|c| &mut c.damaged_gammas);
-        }
-        None
+        self.believe(input, snapshot, rows, declared);
     }
 
     fn believe(
         &mut self,
         input: &Input<'_>,
         snapshot: &ChainSnapshot,
-        rows: &[ChainRow],
+        mut rows: Vec<ChainRow>,
         declared: Declared,
     ) {
+        let (cap, median) =
+            (self.parameters.gex.pricing.iv_cap, self.parameters.epochs.volatility_median_max);
+        let volatilities_in_percent = volatilities_in_percent(&rows, cap, median);
+        if volatilities_in_percent > 0 {
+            // Not divided by 100: a guess is no fact. They are unknown.
+            rows.iter_mut().for_each(|row| row.implied_volatility = None);
+            self.counters.volatilities_in_percent += u64::from(volatilities_in_percent);
+        }
+        let last = LastChain {
+            at: self.here.now,
+            refused_rows: snapshot.refused,
+            unknown_rows: declared.unknown_rows,
+            duplicate_rows: declared.duplicate_rows,
+            volatilities_in_percent,
+        };
+        self.counters.refused_rows += u64::from(snapshot.refused);
         let before = self.here.spot;
         if let Some(price) = snapshot.spot.filter(|p| p.0 > 0).map(Price::to_f64)
             && !self.here.observe(price, SpotSource::Chain, input.event.vendor_time)
@@ -111,16 +111,16 @@ impl Partition {
         }
         let id = declared.topology.id;
         if self.active.as_ref().is_some_and(|a| a.epoch.record.id == id) {
-            self.refresh_active(rows, &declared.row_of_slot);
+            self.refresh_active(&rows, &declared.row_of_slot, last);
         } else {
-            self.warm(rows, declared);
+            self.warm(&rows, declared, last);
         }
         self.spot_changed(before);
         // A new epoch has nothing chosen yet, whether or not the spot moved.
         self.choose_inner();
     }
 
-    fn refresh_active(&mut self, rows: &[ChainRow], row_of_slot: &[usize]) {
+    fn refresh_active(&mut self, rows: &[ChainRow], row_of_slot: &[usize], last: LastChain) {
         // The chain has gone back to what is published: nobody needs the other.
         if let Some(warming) = self.warming.take() {
             self.history.put(&warming.epoch.abandon(self.here.moment()));
@@ -128,6 +128,7 @@ impl Partition {
         }
         let Some(active) = &mut self.active else { return };
         active.epoch.live.refresh(rows, row_of_slot, self.here.now);
+        active.chain = Some(last);
         active.epoch.record.chains += 1;
         self.history.put(&active.epoch.record);
         active.tell(&Change::Chain, &self.here);
@@ -137,7 +138,7 @@ impl Partition {
     }
 
     /// Fills the warming epoch of this topology, a new one where there is none.
-    fn warm(&mut self, rows: &[ChainRow], declared: Declared) {
+    fn warm(&mut self, rows: &[ChainRow], declared: Declared, last: LastChain) {
         let now = self.here.now;
         let mut deadline = now.plus_nanos(self.parameters.epochs.warming_max_ns);
         let mut same = None;
@@ -153,8 +154,10 @@ impl Partition {
         let mut warming = same.unwrap_or_else(|| Living {
             epoch: Epoch::born(declared.topology, self.here.moment(), deadline),
             models: timed((self.makers.epoch)(&self.here.symbol, &self.parameters), Scope::Epoch),
+            chain: None,
         });
         warming.epoch.live.refresh(rows, &declared.row_of_slot, now);
+        warming.chain = Some(last);
         warming.epoch.record.chains += 1;
         warming.tell(&Change::Chain, &self.here);
         self.history.put(&warming.epoch.record);
@@ -169,9 +172,4 @@ impl Partition {
         let warming = self.warming.as_ref().map(|w| &*w.epoch.live.book().topology);
         self.instruments.assign(active, warming);
     }
-}
-
-fn has_gamma(row: &ChainRow) -> bool {
-    row.gamma.is_some_and(|g| g.is_finite() && g != 0.0)
-        && row.open_interest.is_some_and(|oi| oi > 0.0)
 }

@@ -4,6 +4,8 @@ use orrery_replay::canonical::{Decoder, Encoder};
 use orrery_replay::fold::RestoreError;
 use serde::Serialize;
 
+use super::damage::Damage;
+
 /// Counts since the partition began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize)]
 pub struct Counters {
@@ -21,10 +23,16 @@ pub struct Counters {
     pub damaged_chains: u64,
     /// Of these: rows missing, unreadable, or none of them known.
     pub damaged_unreadable: u64,
+    /// Of these: a page that was announced never came.
+    pub damaged_missing_page: u64,
     /// Of these: a fraction of the former contracts.
     pub damaged_shrunk: u64,
     /// Of these: all gammas gone with open interest intact.
     pub damaged_gammas: u64,
+    /// Rows of chains that the feed refused, each in quarantine.
+    pub refused_rows: u64,
+    /// Volatilities of chains that state percent; they count as unknown.
+    pub volatilities_in_percent: u64,
     /// Rows of chains whose contract is unknown here.
     pub unknown_rows: u64,
     /// Rows that repeated a contract of the same chain.
@@ -42,6 +50,17 @@ impl Counters {
         self.geometry_miss_quotes + self.geometry_miss_trades + self.geometry_miss_bars
     }
 
+    /// Chains that were kept out, by reason.
+    #[must_use]
+    pub const fn damaged(&self) -> [(Damage, u64); 4] {
+        [
+            (Damage::Unreadable, self.damaged_unreadable),
+            (Damage::MissingPage, self.damaged_missing_page),
+            (Damage::Shrunk, self.damaged_shrunk),
+            (Damage::GammasZero, self.damaged_gammas),
+        ]
+    }
+
     pub(super) fn save(&self, e: &mut Encoder<'_>) {
         let Counters {
             geometry_miss_quotes,
@@ -51,8 +70,11 @@ impl Counters {
             late_spots,
             damaged_chains,
             damaged_unreadable,
+            damaged_missing_page,
             damaged_shrunk,
             damaged_gammas,
+            refused_rows,
+            volatilities_in_percent,
             unknown_rows,
             duplicate_rows,
             gaps,
@@ -66,8 +88,11 @@ impl Counters {
             late_spots,
             damaged_chains,
             damaged_unreadable,
+            damaged_missing_page,
             damaged_shrunk,
             damaged_gammas,
+            refused_rows,
+            volatilities_in_percent,
             unknown_rows,
             duplicate_rows,
             gaps,
@@ -86,8 +111,11 @@ impl Counters {
             late_spots: d.u64()?,
             damaged_chains: d.u64()?,
             damaged_unreadable: d.u64()?,
+            damaged_missing_page: d.u64()?,
             damaged_shrunk: d.u64()?,
             damaged_gammas: d.u64()?,
+            refused_rows: d.u64()?,
+            volatilities_in_percent: d.u64()?,
             unknown_rows: d.u64()?,
             duplicate_rows: d.u64()?,
             gaps: d.u64()?,

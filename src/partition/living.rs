@@ -2,6 +2,7 @@
 
 use orrery_journal::units::{RecvTime, VendorTime};
 
+use super::chain::LastChain;
 use super::here::Here;
 use crate::market::book::{Market, Slot};
 use crate::market::epoch::Epoch;
@@ -36,6 +37,8 @@ pub(super) fn tell(models: &mut [Timed], change: &Change<'_>, market: &Market<'_
 pub(super) struct Living<S> {
     pub(super) epoch: Epoch<S>,
     pub(super) models: Vec<Timed>,
+    /// What its last chain said besides the values of its contracts.
+    pub(super) chain: Option<LastChain>,
 }
 
 impl<S> Living<S> {

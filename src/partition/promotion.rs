@@ -32,7 +32,7 @@ impl Partition {
             let at = self.here.moment();
             let epoch = warming.epoch.promote(at);
             self.history.put(&epoch.record);
-            let mut promoted = Living { epoch, models: warming.models };
+            let mut promoted = Living { epoch, models: warming.models, chain: warming.chain };
             if let Some(old) = self.active.take() {
                 for timed in &old.models {
                     self.bodies.remove(timed.model.family());

@@ -10,7 +10,8 @@ use orrery_journal::units::RecvTime;
 use orrery_replay::canonical::{Decoder, Encoder};
 use orrery_replay::fold::RestoreError;
 
-use super::chain::Baseline;
+use super::chain::LastChain;
+use super::damage::{Baseline, Doubt};
 use super::living::{Living, Timed, timed};
 use super::{Counters, Partition};
 use crate::market::epoch::{
@@ -20,7 +21,7 @@ use crate::market::live_book::LiveBook;
 use crate::models::Scope;
 use crate::views::Bodies;
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 pub(super) fn save(partition: &Partition, out: &mut Vec<u8>) {
     let mut encoder = Encoder::new(out);
@@ -33,7 +34,7 @@ pub(super) fn save(partition: &Partition, out: &mut Vec<u8>) {
     partition.history.save(e);
     partition.counters.save(e);
     e.option(partition.baseline, |e, b| b.save(e));
-    e.u32(partition.suspects);
+    e.option(partition.doubt, |e, doubt| doubt.save(e));
     e.option(partition.silence_due, Encoder::recv);
     e.option(partition.status_due, Encoder::recv);
     e.option(partition.active.as_ref(), save_living);
@@ -71,7 +72,7 @@ pub(super) fn restore(like: &Partition, bytes: &[u8]) -> Result<Partition, Resto
     fresh.history = History::restore(d)?;
     fresh.counters = Counters::restore(d)?;
     fresh.baseline = d.option(Baseline::restore)?;
-    fresh.suspects = d.u32()?;
+    fresh.doubt = d.option(Doubt::restore)?;
     fresh.silence_due = d.option(Decoder::recv)?;
     fresh.status_due = d.option(Decoder::recv)?;
     fresh.active = d.option(|d| restore_living(&fresh, d, |_| Ok(Active)))?;
@@ -91,6 +92,7 @@ fn save_living<S>(e: &mut Encoder<'_>, living: &Living<S>) {
     save_record(&living.epoch.record, e);
     save_topology(&living.epoch.live.book().topology, e);
     living.epoch.live.save(e);
+    e.option(living.chain, |e, chain| chain.save(e));
     save_models(&living.models, e);
 }
 
@@ -102,12 +104,13 @@ fn restore_living<S>(
     let record = restore_record(d)?;
     let topology = Arc::new(restore_topology(d)?);
     let live = LiveBook::restore(topology, d)?;
+    let chain = d.option(LastChain::restore)?;
     let made = (partition.makers.epoch)(partition.symbol(), &partition.parameters);
     let mut models = timed(made, Scope::Epoch);
     restore_models(&mut models, d, |model, bytes| {
         model.model.restore(bytes, &partition.here.market(Some(live.book())))
     })?;
-    Ok(Living { epoch: Epoch { record, live, state: state(d)? }, models })
+    Ok(Living { epoch: Epoch { record, live, state: state(d)? }, models, chain })
 }
 
 fn save_models(models: &[Timed], e: &mut Encoder<'_>) {

@@ -3,7 +3,8 @@
 
 use serde::Serialize;
 
-use super::{Counters, Partition};
+use super::Partition;
+use super::quality::{Quality, quality};
 use crate::market::ticker;
 
 pub(super) const FAMILY: &str = "epoch";
@@ -24,23 +25,22 @@ struct Body<'a> {
     expiries: Vec<String>,
     roots: &'a [Box<str>],
     widths: Vec<f64>,
+    calendar: Calendar<'a>,
     quality: Quality<'a>,
 }
 
+/// Which trading days and hours stand behind settlements and sessions.
 #[derive(Serialize)]
-struct Quality<'a> {
-    dormant: bool,
-    dormancies: u32,
-    chains: u64,
-    two_sided: usize,
-    #[serde(flatten)]
-    counters: &'a Counters,
+struct Calendar<'a> {
+    version: &'a str,
+    hash: String,
 }
 
 /// The canonical body, or `None` without an active epoch.
 pub(super) fn body(partition: &Partition) -> Option<Vec<u8>> {
     let active = partition.active.as_ref()?;
     let record = &active.epoch.record;
+    let calendar = &partition.parameters.trading_calendar;
     let body = Body {
         symbol: ticker::vendor_symbol(partition.symbol()),
         epoch: record.id.to_string(),
@@ -55,13 +55,8 @@ pub(super) fn body(partition: &Partition) -> Option<Vec<u8>> {
         expiries: record.expiries.iter().map(ToString::to_string).collect(),
         roots: &record.roots,
         widths: record.widths.iter().map(|w| w.to_f64()).collect(),
-        quality: Quality {
-            dormant: record.dormant,
-            dormancies: record.dormancies,
-            chains: record.chains,
-            two_sided: active.epoch.live.two_sided(),
-            counters: &partition.counters,
-        },
+        calendar: Calendar { version: calendar.version(), hash: calendar.hash().to_string() },
+        quality: quality(partition, active),
     };
     serde_json::to_vec(&body).ok()
 }

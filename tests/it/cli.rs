@@ -27,6 +27,7 @@ const COMMANDS: &[&[&str]] = &[
     &["levels"],
     &["explain"],
     &["parameters"],
+    &["calendar"],
     &["prove"],
     &["prove", "event"],
     &["prove", "range"],

@@ -3,6 +3,7 @@
 
 mod architecture;
 mod asked;
+mod bad_chain;
 mod bad_input;
 mod captured;
 mod cli;
@@ -20,6 +21,7 @@ mod live;
 mod ops;
 mod oracle;
 mod proof;
+mod quality;
 mod redis;
 mod served;
 mod sse;

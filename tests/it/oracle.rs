@@ -86,13 +86,21 @@ fn greeks_and_volatilities_agree_with_quantlib() {
     let mut rows = String::from(
         "right,spot,strike,years,rate,carry,volatility,price,delta,gamma,vega,theta,vanna,charm,implied\n",
     );
-    for n in 0..1_500 {
+    for n in 0..4_000 {
+        // The second part are the extremes: seconds to ten years, next to no
+        // volatility to five times the price, far wings, pennies to 50,000.
+        let extreme = n >= 1_500;
         let right = if n % 2 == 0 { OptionRight::Call } else { OptionRight::Put };
-        let spot = random.between(1.0, 8_000.0);
-        let years = libm::exp(random.between(libm::log(1e-4), libm::log(5.0)));
-        let volatility = libm::exp(random.between(libm::log(0.03), libm::log(3.0)));
-        // Up to five deviations to either side.
-        let strike = spot * libm::exp(random.between(-5.0, 5.0) * volatility * libm::sqrt(years));
+        let (spot, years, volatility, deviations) = match extreme {
+            false => ([1.0, 8_000.0], [1e-4, 5.0], [0.03, 3.0], 5.0),
+            true => ([0.5, 50_000.0], [1e-6, 10.0], [0.005, 5.0], 8.0),
+        };
+        let mut by_factor =
+            |[low, high]: [f64; 2]| libm::exp(random.between(libm::log(low), libm::log(high)));
+        let (years, volatility, spot) = (by_factor(years), by_factor(volatility), by_factor(spot));
+        // So many deviations to either side, at most.
+        let away = random.between(-deviations, deviations);
+        let strike = spot * libm::exp(away * volatility * libm::sqrt(years));
         let (rate, carry) = (random.between(-0.02, 0.12), random.between(0.0, 0.1));
         let terms = Terms { spot, strike, years, rate, carry, volatility };
         let price = terms.price(right).expect("a price");
@@ -111,4 +119,16 @@ fn greeks_and_volatilities_agree_with_quantlib() {
     let file = folder.path().join("rows.csv");
     std::fs::write(&file, rows).expect("written");
     agree(&python, "greeks.py", &[&file]);
+}
+
+#[test]
+fn every_day_of_the_calendar_agrees_with_calendars_of_others() {
+    let Some(python) = python() else { return };
+    let orrery = Orrery::new();
+    let asked = ["calendar", "--from", "2010-01-01", "--to", "2030-12-31", "--all", "--json"];
+    let days = orrery.run(&asked).expect(0).stdout;
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("days.json");
+    std::fs::write(&file, days).expect("written");
+    agree(&python, "trading_days.py", &[&file]);
 }

@@ -1,5 +1,6 @@
 //! What several subjects need: data folders, the binary, shared captures.
 
+pub mod chain;
 pub mod redis;
 
 use std::io::Read;

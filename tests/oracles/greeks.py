@@ -61,6 +61,10 @@ def main():
             }
             if "implied" in x:
                 want["implied"] = (v, 0.0)
+            elif black.vega(t) * v > 1e-6 * max(s, k):
+                # A price that moves with volatility has one.
+                wrong += 1
+                print(f"no volatility for {right} {s} {k} {t} {r} {q} {v}")
             for name, (theirs, scale) in want.items():
                 count += 1
                 off = abs(x[name] - theirs)

@@ -10,7 +10,7 @@
 use std::borrow::Cow;
 
 use bytes::{Bytes, BytesMut};
-use orrery_journal::event::{ChainRow, ExerciseStyle, RefusalReason};
+use orrery_journal::event::{ChainRow, ExerciseStyle, InstrumentRef, RefusalReason};
 use orrery_journal::units::{RecvTime, VendorTime};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -153,7 +153,6 @@ impl Pages {
                     for page in pages {
                         self.page(&text.slice_ref(page.get().as_bytes()), true, recv, out);
                     }
-                    self.unfinished = false;
                     self.finish(recv, out);
                 }
                 Err(e) => out.refuse(RefusalReason::Malformed, recv.of(None), trimmed, e),
@@ -221,7 +220,11 @@ impl Pages {
         let raw = raw.freeze();
         if unfinished {
             let what = "the last page announces another one that is missing";
-            return out.refuse(RefusalReason::DamagedChain, recv.of(at), &raw, what);
+            let instrument = match &chain.underlying {
+                Some(symbol) => InstrumentRef::Ticker(ticker::vendor_symbol(symbol).into()),
+                None => InstrumentRef::None,
+            };
+            return out.refuse_of(instrument, RefusalReason::DamagedChain, recv.of(at), &raw, what);
         }
         if let Some(today) = at.and_then(new_york_date) {
             let old = |at: i64| new_york_date(RecvTime(at)).is_some_and(|day| day < today);

@@ -292,7 +292,12 @@ fn pages_become_one_snapshot_and_a_missing_one_is_noticed() {
         let DraftBody::Chain(draft) = &out.drafts[0].body else { panic!("no chain") };
         assert_eq!((draft.rows.len(), draft.pages), (2, 2));
     }
-    assert_eq!(chain(&first).refused.get(&RefusalReason::DamagedChain), Some(&1));
+    for text in [first.clone(), format!("[{first}]")] {
+        let out = chain(&text);
+        assert_eq!(out.refused.get(&RefusalReason::DamagedChain), Some(&1), "{text}");
+        let about = &out.drafts[0].instrument;
+        assert_eq!(*about, InstrumentRef::Ticker("QQQ".into()), "its partition hears of it");
+    }
     let captured = |at: &str| page(&[CONTRACT], &format!(",\"captured_at\":\"2026-05-04T{at}Z\""));
     let out = chain(&format!("{}\n{}\n", captured("14:00:00"), captured("14:15:00")));
     assert_eq!(out.drafts.len(), 2, "two captures are two snapshots");

@@ -5,7 +5,7 @@ use orrery_journal::units::{InstrumentId, Price, RecvTime, TradingDay, VendorTim
 
 use super::random::Random;
 use crate::market::black_scholes::Terms;
-use crate::market::calendar::{self, Venue};
+use crate::market::calendar::{self, TradingCalendar, Venue};
 
 const RATE: f64 = 0.04;
 const YIELD: f64 = 0.012;
@@ -47,8 +47,10 @@ pub(super) struct Series {
 /// What is listed on a day: this and the next three sessions, two weeklies,
 /// and the next third Friday both settled in the morning and in the afternoon.
 pub(super) fn series(day: TradingDay, after_change: bool) -> Vec<Series> {
-    let sessions: Vec<TradingDay> =
-        (0..60).map(|i| TradingDay(day.0 + i)).filter(|d| calendar::is_trading_day(*d)).collect();
+    let sessions: Vec<TradingDay> = (0..60)
+        .map(|i| TradingDay(day.0 + i))
+        .filter(|d| TradingCalendar::shipped().is_trading_day(*d))
+        .collect();
     let mut list = Vec::new();
     let mut add = |root, at: Option<&TradingDay>, half, step| {
         if let Some(expiry) = at.copied() {
@@ -84,7 +86,8 @@ fn is_third_friday(day: TradingDay) -> bool {
 pub(super) fn contracts(series: &Series, center: i64, random: &mut Random) -> Vec<Listed> {
     let Some(date) = series.expiry.date() else { return Vec::new() };
     let mut list = Vec::new();
-    let settles_at = calendar::settles_at(Venue::UsOptions, series.root, series.expiry);
+    let settles_at =
+        TradingCalendar::shipped().settles_at(Venue::UsOptions, series.root, series.expiry);
     let first = (center - series.half).div_euclid(series.step) * series.step;
     let mut strike = first.max(series.step);
     while strike <= center + series.half {

@@ -16,6 +16,7 @@ use super::levels::{self, Ranked, StrikeExposure};
 use super::profile::{Definitions, FlipMethod, Profile};
 use crate::market::book::{Book, Market, Spot};
 use crate::market::calendar::dte;
+use crate::market::implied::NoVolatility;
 use crate::market::ticker::vendor_symbol;
 
 /// A map by strike, ascending by number.
@@ -179,6 +180,7 @@ struct Quality {
     own_greeks: u64,
     zero_gamma: u64,
     excluded: Excluded,
+    unpriced: BTreeMap<NoVolatility, u64>,
     stale_share: Option<f64>,
     stale_after_s: i64,
     chain_age_ms: Option<i64>,
@@ -396,6 +398,7 @@ fn quality(parts: &Parts<'_>) -> Quality {
         own_greeks: sums.ours,
         zero_gamma: sums.zero_gamma,
         excluded: sums.excluded,
+        unpriced: sums.unpriced.clone(),
         stale_share: chain_age_ms
             .map(|age| f64::from(u8::from(age > parameters.stale_after_s * 1_000))),
         stale_after_s: parameters.stale_after_s,

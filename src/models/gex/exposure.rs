@@ -5,6 +5,8 @@
 //! order of the topology, so they are the same on every machine. Roots that
 //! share expiry and strike are summed into one cell.
 
+use std::collections::BTreeMap;
+
 use orrery_journal::event::OptionRight;
 use orrery_journal::units::{Price, TradingDay};
 use orrery_replay::fold::EpochId;
@@ -14,6 +16,7 @@ use super::held::{Held, Verdict, View};
 use super::profile::{Definitions, Unit};
 use crate::market::book::{Book, Contract, Topology};
 use crate::market::calendar::dte;
+use crate::market::implied::NoVolatility;
 use crate::models::price_key;
 
 /// Contracts that are not part of the sums, by reason. Each contract is under
@@ -237,6 +240,9 @@ pub struct Exposures {
     pub with_volatility: u64,
     /// Contracts not in the sums.
     pub excluded: Excluded,
+    /// Of those without gamma, why their quotes gave none, by reason; empty
+    /// where the profile does not look at quotes.
+    pub unpriced: BTreeMap<NoVolatility, u64>,
 }
 
 impl Exposures {
@@ -280,7 +286,12 @@ pub fn exposures(book: &Book, layout: &Layout, view: &View<'_>, day: TradingDay)
             Verdict::BeyondDays => excluded.beyond_days += 1,
             Verdict::MissingPosition => excluded.missing_position += 1,
             Verdict::ZeroPosition => excluded.zero_position += 1,
-            Verdict::MissingGamma => excluded.missing_gamma += 1,
+            Verdict::MissingGamma => {
+                excluded.missing_gamma += 1;
+                if let Some(why) = view.why_unpriced(contract, state) {
+                    *sums.unpriced.entry(why).or_default() += 1;
+                }
+            }
             Verdict::NegativeGamma => excluded.negative_gamma += 1,
         }
     }

@@ -8,9 +8,10 @@ use orrery_journal::units::RecvTime;
 use serde::{Deserialize, Serialize};
 
 use super::profile::{Definitions, Greeks, Position, Sign};
-use crate::market::black_scholes::{self, Terms, implied_volatility};
+use crate::market::black_scholes::{self, Terms};
 use crate::market::book::{Contract, ContractState};
 use crate::market::calendar::time_to_settlement_years;
+use crate::market::implied::{NoVolatility, implied_by_quote};
 
 /// What our own greeks are priced with.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -191,18 +192,29 @@ impl View<'_> {
             | (Greeks::VendorElseQuotes, vendor @ Volatility::Known(_)) => vendor,
             (Greeks::Quotes | Greeks::VendorElseQuotes, vendor) => {
                 match (self.implied(contract, state), self.definitions.greeks) {
-                    (Some(iv), _) => Volatility::Known(iv),
-                    (None, Greeks::VendorElseQuotes) => vendor,
-                    (None, _) => Volatility::Missing,
+                    (Ok(iv), _) => Volatility::Known(iv),
+                    (Err(_), Greeks::VendorElseQuotes) => vendor,
+                    (Err(_), _) => Volatility::Missing,
                 }
             }
         }
     }
 
     /// The volatility that a two-sided quote's mid implies.
-    fn implied(&self, contract: &Contract, state: &ContractState) -> Option<f64> {
-        let terms = self.pricing.terms(contract, self.as_of, self.spot?, 0.25);
-        implied_volatility(contract.right, state.mid()?, &terms).ok()
+    fn implied(&self, contract: &Contract, state: &ContractState) -> Result<f64, NoVolatility> {
+        implied_by_quote(contract, state, self.as_of, self.spot, |spot| {
+            self.pricing.terms(contract, self.as_of, spot, 0.25)
+        })
+    }
+
+    /// Why the quote of a contract gives no greeks of ours; `None` where the
+    /// profile does not look at quotes, or they do.
+    #[must_use]
+    pub fn why_unpriced(&self, contract: &Contract, state: &ContractState) -> Option<NoVolatility> {
+        match self.definitions.greeks {
+            Greeks::Vendor => None,
+            Greeks::Quotes | Greeks::VendorElseQuotes => self.implied(contract, state).err(),
+        }
     }
 
     /// What a contract contributes. `dte` is its calendar days to expiry.

@@ -1,19 +1,13 @@
-//! Holidays and half days of US exchanges, by rule, with the unscheduled
-//! closures since 2010. Change anything here together with
-//! [`CALENDAR_VERSION`](super::CALENDAR_VERSION).
+//! The holiday rules of US exchanges as they stand today, for dates that no
+//! table covers (long-dated expirations), and to check the table that ships.
 
 use chrono::{Datelike, Days, NaiveDate, Weekday};
 
-/// Closures that no rule foretells: storm Sandy, days of mourning.
-const UNSCHEDULED: [(i32, u32, u32); 4] =
-    [(2012, 10, 29), (2012, 10, 30), (2018, 12, 5), (2025, 1, 9)];
-
-/// Whether US exchanges are closed for a holiday. Weekends are not holidays.
-#[must_use]
-pub fn is_holiday(date: NaiveDate) -> bool {
-    let (year, month, day) = (date.year(), date.month(), date.day());
-    UNSCHEDULED.contains(&(year, month, day))
-        || new_year(date)
+/// Whether US exchanges are closed for a scheduled holiday. Weekends are not
+/// holidays.
+pub(super) fn is_holiday(date: NaiveDate) -> bool {
+    let year = date.year();
+    new_year(date)
         || date == nth(year, 1, Weekday::Mon, 3)
         || date == nth(year, 2, Weekday::Mon, 3)
         || Some(date) == good_friday(year)
@@ -27,8 +21,7 @@ pub fn is_holiday(date: NaiveDate) -> bool {
 
 /// Whether trading ends at 13:00: the day after Thanksgiving, July 3 and
 /// December 24 where they are weekdays and no holiday themselves.
-#[must_use]
-pub fn is_half_day(date: NaiveDate) -> bool {
+pub(super) fn is_half_day(date: NaiveDate) -> bool {
     if matches!(date.weekday(), Weekday::Sat | Weekday::Sun) || is_holiday(date) {
         return false;
     }
@@ -86,48 +79,4 @@ fn good_friday(year: i32) -> Option<NaiveDate> {
         u32::try_from(days.rem_euclid(31) + 1).ok()?,
     )?;
     easter.checked_sub_days(Days::new(2))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn weekdays(year: i32, wanted: fn(NaiveDate) -> bool) -> Vec<String> {
-        let first = NaiveDate::from_ymd_opt(year, 1, 1).expect("a date");
-        first
-            .iter_days()
-            .take_while(|d| d.year() == year)
-            .filter(|d| wanted(*d))
-            .map(|d| d.format("%m-%d").to_string())
-            .collect()
-    }
-
-    #[test]
-    fn holidays_are_those_of_the_exchange() {
-        // As published by the exchange for these years.
-        for (year, want) in [
-            (2012, "01-02 01-16 02-20 04-06 05-28 07-04 09-03 10-29 10-30 11-22 12-25"),
-            (2015, "01-01 01-19 02-16 04-03 05-25 07-03 09-07 11-26 12-25"),
-            (2021, "01-01 01-18 02-15 04-02 05-31 07-05 09-06 11-25 12-24"),
-            (2022, "01-17 02-21 04-15 05-30 06-20 07-04 09-05 11-24 12-26"),
-            (2025, "01-01 01-09 01-20 02-17 04-18 05-26 06-19 07-04 09-01 11-27 12-25"),
-            (2026, "01-01 01-19 02-16 04-03 05-25 06-19 07-03 09-07 11-26 12-25"),
-        ] {
-            assert_eq!(weekdays(year, is_holiday).join(" "), want, "{year}");
-        }
-    }
-
-    #[test]
-    fn half_days_are_those_of_the_exchange() {
-        for (year, want) in [
-            (2013, "07-03 11-29 12-24"),
-            (2015, "11-27 12-24"),
-            (2020, "11-27 12-24"),
-            (2021, "11-26"),
-            (2025, "07-03 11-28 12-24"),
-            (2026, "11-27 12-24"),
-        ] {
-            assert_eq!(weekdays(year, is_half_day).join(" "), want, "{year}");
-        }
-    }
 }
