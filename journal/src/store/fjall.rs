@@ -22,7 +22,9 @@ use bytes::Bytes;
 use fjall::config::{
     BlockSizePolicy, BloomConstructionPolicy, CompressionPolicy, FilterPolicy, FilterPolicyEntry,
 };
-use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use fjall::{
+    AbstractTree, CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode,
+};
 
 use super::{
     Batch, Change, Durability, Pair, Part, Store, StoreError, Table, create_folder, sync_folder,
@@ -39,8 +41,14 @@ const MEMTABLE_BYTES: u64 = 64 << 20;
 const BLOCK_BYTES: u32 = 16 << 10;
 /// One. Of several, fjall 3.1.13 has the first hand every compaction straight
 /// back to the queue, so that it keeps a core busy for as long as the others
-/// compact; on two cores that halved the rate of a replay that followed an import.
+/// compact; on two cores that made an import take six times as long.
+///
+/// One alone would wait for itself for ever once the queue is full (fjall-rs
+/// pull request 323), and what fills the queue is a write to a memtable over
+/// its limit. So no memtable gets there: see [`rotate`].
 const WORKERS: usize = 1;
+/// A memtable is rotated when it has this part of its limit, in sixteenths.
+const ROTATE_AT: u64 = 12;
 /// Less than this in memory is read from the log quickly enough.
 const SETTLED_BYTES: u64 = 4 << 20;
 /// How often settling looks whether it is done, and how long it waits between:
@@ -165,6 +173,18 @@ fn options(table: Table) -> KeyspaceCreateOptions {
     }
 }
 
+/// Seals the memtable of a table and has it written to a file, if it is nearly
+/// full. The commit before it is durable whatever comes of this.
+fn rotate(keyspace: &Keyspace) {
+    let limit = memtable_bytes().unwrap_or(MEMTABLE_BYTES);
+    if keyspace.tree.active_memtable().size() < limit / 16 * ROTATE_AT {
+        return;
+    }
+    if let Err(error) = keyspace.rotate_memtable() {
+        tracing::warn!(table = %keyspace.name(), %error, "a full memtable stays in memory");
+    }
+}
+
 impl Store for FjallStore {
     fn commit(&self, batch: Batch, durability: Durability) -> Result<(), StoreError> {
         let mode = match durability {
@@ -175,18 +195,24 @@ impl Store for FjallStore {
         // All changes of a batch get one sequence number in fjall, so that of
         // two for one key the winner would be undefined: only the last goes in.
         let mut seen = BTreeSet::new();
+        let mut written: Vec<&Keyspace> = Vec::new();
         for change in batch.changes.iter().rev() {
             let (Change::Put(table, key, _) | Change::Delete(table, key)) = change;
             if !seen.insert((table.name, key)) {
                 continue;
             }
             let keyspace = self.keyspace(*table)?;
+            if !written.iter().any(|known| known.id() == keyspace.id()) {
+                written.push(keyspace);
+            }
             match change {
                 Change::Put(_, key, value) => write.insert(keyspace, key.clone(), value.clone()),
                 Change::Delete(_, key) => write.remove(keyspace, key.clone()),
             }
         }
-        write.commit().map_err(engine("committing"))
+        write.commit().map_err(engine("committing"))?;
+        written.into_iter().for_each(rotate);
+        Ok(())
     }
 
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
@@ -282,5 +308,36 @@ mod tests {
         let other = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
         let told = engine("committing")(fjall::Error::Io(other));
         assert!(matches!(told, StoreError::Engine { .. }), "{told:?}");
+    }
+
+    /// Two tables are written in small commits, with keys that have every
+    /// flush compacted, until the engine's one worker is far behind: it
+    /// must never wait for itself.
+    #[test]
+    fn many_small_commits_do_not_stop_the_only_worker() {
+        const TABLES: [Table; 2] =
+            [Table { name: "plain", compress: false }, Table { name: "packed", compress: true }];
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = FjallStore::open(&folder.path().join("db"), &TABLES).expect("opens");
+        let (ended, end) = std::sync::mpsc::channel();
+        let writes = std::thread::spawn(move || {
+            let mut x = 1u64;
+            for _ in 0..90_000 {
+                let mut batch = Batch::default();
+                for table in TABLES {
+                    x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    batch.put(table, x.to_be_bytes().to_vec(), x.to_le_bytes().repeat(256));
+                }
+                store.commit(batch, Durability::Os).expect("commits");
+            }
+            ended.send(()).expect("somebody waits");
+            store
+        });
+        let patience = Duration::from_secs(300);
+        assert!(end.recv_timeout(patience).is_ok(), "the store has stopped");
+        let store = writes.join().expect("no panic");
+        store.settle();
+        let full = MEMTABLE_BYTES * TABLES.len() as u64;
+        assert!(store.unflushed() < full, "memtables are written to files");
     }
 }
