@@ -1,6 +1,7 @@
 //! The command line: one file per command; standard output for data, standard
 //! error for talk.
 
+mod annotate;
 mod artifacts;
 mod backup;
 mod calendar;
@@ -12,6 +13,7 @@ mod epochs;
 pub mod exit;
 mod explain;
 mod export;
+mod gravity;
 mod heatmap;
 mod import;
 mod journal;
@@ -119,6 +121,9 @@ enum Command {
     Epochs(epochs::Epochs),
     Artifacts(artifacts::Artifacts),
     Levels(levels::Levels),
+    Gravity(gravity::Gravity),
+    Annotate(annotate::Annotate),
+    Correct(annotate::Correct),
     Heatmap(heatmap::Heatmap),
     Parameters(parameters::Parameters),
     Calendar(calendar::Calendar),
@@ -154,6 +159,9 @@ pub fn run() -> ExitCode {
         Command::Epochs(command) => epochs::run(&common, &command),
         Command::Artifacts(command) => artifacts::run(&common, &command),
         Command::Levels(command) => levels::run(&common, &command),
+        Command::Gravity(command) => gravity::run(&common, &command),
+        Command::Annotate(command) => annotate::annotate(&common, &command),
+        Command::Correct(command) => annotate::correct(&common, &command),
         Command::Heatmap(command) => heatmap::run(&common, &command),
         Command::Parameters(command) => parameters::run(&common, &command),
         Command::Calendar(command) => calendar::run(&common, &command),

@@ -13,10 +13,10 @@ pub mod spot;
 #[cfg(test)]
 mod testing;
 
-use orrery_journal::units::{Price, RecvTime, VendorTime};
+use orrery_journal::units::{Price, RecvTime, Seq, VendorTime};
 use orrery_replay::fold::RestoreError;
 
-use self::parameters::Parameters;
+use self::parameters::{Parameters, proxies_of};
 use crate::market::book::{Market, Slot};
 
 /// Fresh models of a new epoch, in the order in which their bodies come out.
@@ -31,16 +31,22 @@ pub fn epoch_models(_symbol: &str, parameters: &Parameters) -> Vec<Box<dyn Model
 /// out, ahead of those of the epoch.
 #[must_use]
 pub fn partition_models(symbol: &str, parameters: &Parameters) -> Vec<Box<dyn Model>> {
-    let proxy = parameters.proxies.iter().find(|(_, proxy)| proxy.symbol == symbol);
-    let proxy = proxy.map(|(ticker, proxy)| gravity::Proxy {
-        symbol: ticker.clone(),
-        multiplier: proxy.multiplier,
-    });
-    vec![
-        Box::new(spot::SpotModel),
-        Box::new(candles::Candles::default()),
-        Box::new(gravity::Gravity::new(parameters.gravity, proxy)),
-    ]
+    let first: [Box<dyn Model>; 2] =
+        [Box::new(spot::SpotModel), Box::new(candles::Candles::default())];
+    first.into_iter().chain(gravity_models(symbol, parameters)).collect()
+}
+
+/// The volume profiles of a partition, the main one first.
+#[must_use]
+pub fn gravity_models(symbol: &str, parameters: &Parameters) -> Vec<Box<dyn Model>> {
+    let proxies: Vec<gravity::Proxy> = proxies_of(&parameters.proxies, symbol)
+        .map(|(ticker, proxy)| gravity::Proxy {
+            symbol: ticker.to_owned(),
+            multiplier: proxy.multiplier,
+        })
+        .collect();
+    let models = gravity::Gravity::all(symbol, &parameters.gravity, &proxies);
+    models.into_iter().map(|model| Box::new(model) as Box<dyn Model>).collect()
 }
 
 /// How long a model lives.
@@ -69,6 +75,9 @@ pub enum Change<'a> {
     Spot,
     /// The underlying (or its proxy, already scaled) traded.
     UnderlyingTrade {
+        /// Which of the symbol's proxies traded, in the order of
+        /// [`proxies_of`]; `None` for the underlying itself.
+        proxy: Option<u8>,
         /// Price in the underlying's points.
         price: f64,
         /// Shares.
@@ -76,9 +85,12 @@ pub enum Change<'a> {
     },
     /// A bar of the underlying (or its proxy, already scaled).
     UnderlyingBar {
-        /// First moment, and first moment after it; `None` for a proxy's, whose
-        /// prices are only about the underlying.
+        /// First moment, and first moment after it.
         span: Option<(VendorTime, VendorTime)>,
+        /// Which of the symbol's proxies traded, in the order of
+        /// [`proxies_of`]; its prices are only about the underlying. `None` for
+        /// the underlying itself.
+        proxy: Option<u8>,
         /// First price.
         open: f64,
         /// Highest price.
@@ -89,9 +101,19 @@ pub enum Change<'a> {
         close: f64,
         /// Shares; `None` for an index.
         volume: Option<f64>,
+        /// Volume-weighted price.
+        vwap: Option<f64>,
     },
     /// Structural lines from outside, UTF-8 JSON.
     Annotation(&'a [u8]),
+    /// An earlier event said something wrong.
+    Correction {
+        /// The event.
+        corrects: Seq,
+        /// What is right, UTF-8 JSON in the instrument's own prices; empty when
+        /// it never happened.
+        right: &'a [u8],
+    },
     /// Everything must be recomputed (promotion, dormancy).
     All,
 }

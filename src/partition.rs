@@ -211,11 +211,12 @@ impl Partition {
                 }
             }
             Role::Underlying => {
-                self.tell_everybody(&Change::UnderlyingTrade { price, size });
+                self.tell_everybody(&Change::UnderlyingTrade { proxy: None, price, size });
                 self.observe_spot(input, price, SpotSource::Trade);
             }
-            Role::Proxy(by) => {
-                self.tell_everybody(&Change::UnderlyingTrade { price: price * by, size });
+            Role::Proxy { at, by } => {
+                let (proxy, price) = (Some(at), price * by);
+                self.tell_everybody(&Change::UnderlyingTrade { proxy, price, size });
             }
             Role::Unknown | Role::Other => {}
         }
@@ -226,13 +227,15 @@ impl Partition {
         if low <= 0.0 || close <= 0.0 || high < low {
             return;
         }
-        let change = |by: f64, span: Option<_>| Change::UnderlyingBar {
-            span,
+        let change = |proxy: Option<u8>, by: f64| Change::UnderlyingBar {
+            span: Some((bar.start, bar.end)),
+            proxy,
             open: open * by,
             high: high * by,
             low: low * by,
             close: close * by,
             volume: bar.volume.map(|v| v as f64),
+            vwap: bar.vwap.map(|p| p.to_f64() * by),
         };
         match self.instruments.role(input.event.instrument) {
             Role::Contract => {
@@ -242,10 +245,10 @@ impl Partition {
                 }
             }
             Role::Underlying => {
-                self.tell_everybody(&change(1.0, Some((bar.start, bar.end))));
+                self.tell_everybody(&change(None, 1.0));
                 self.observe_spot(input, close, SpotSource::Bar);
             }
-            Role::Proxy(by) => self.tell_everybody(&change(by, None)),
+            Role::Proxy { at, by } => self.tell_everybody(&change(Some(at), by)),
             Role::Unknown | Role::Other => {}
         }
     }
@@ -332,7 +335,7 @@ impl Partition {
                 .ok()
                 .and_then(|about| about.symbol)
                 .is_some_and(|s| *crate::market::ticker::symbol_of(&s) == *self.here.symbol),
-            Role::Contract | Role::Proxy(_) | Role::Other => false,
+            Role::Contract | Role::Proxy { .. } | Role::Other => false,
         };
         if mine {
             self.tell_everybody(&Change::Annotation(json));
@@ -392,7 +395,12 @@ impl Fold for Partition {
                 self.counters.gaps += 1;
                 self.status_changed();
             }
-            Body::Correction { .. } => self.counters.corrections += 1,
+            Body::Correction { corrects, .. } => {
+                self.counters.corrections += 1;
+                if let Some(right) = input.blob {
+                    self.tell_everybody(&Change::Correction { corrects: *corrects, right });
+                }
+            }
             // The feed took the rest of the chain away; the book keeps what it had.
             Body::Quarantine(refused) => {
                 if refused.reason == RefusalReason::DamagedChain

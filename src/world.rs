@@ -6,7 +6,7 @@ use orrery_journal::units::Address;
 use orrery_replay::fold::{Fold, World};
 
 use crate::market::ticker;
-use crate::models::parameters::{ParameterError, Parameters};
+use crate::models::parameters::{ParameterError, Parameters, proxy_of};
 use crate::partition::{Makers, Partition};
 
 /// The world that the engine folds: one partition per underlying.
@@ -52,7 +52,8 @@ impl World for MarketWorld {
 
     fn partitions(&self, ticker: &str) -> Vec<Box<str>> {
         let mut partitions = vec![ticker::symbol_of(ticker)];
-        if let Some(proxy) = self.parameters.proxies.get(ticker) {
+        let proxies = &self.parameters.proxies;
+        if let Some(proxy) = proxy_of(ticker, |ticker| proxies.get(ticker)) {
             let symbol: Box<str> = proxy.symbol.as_str().into();
             if !partitions.contains(&symbol) {
                 partitions.push(symbol);
@@ -77,6 +78,7 @@ mod tests {
         assert_eq!(of("O:SPXW251219C06000000"), "SPX");
         assert_eq!(of("I:SPX"), "SPX");
         assert_eq!(of("SPY"), "SPY SPX");
+        assert_eq!(of("ESZ6"), "ESZ6 SPX");
         assert_eq!(of("O:SPY251219C00600000"), "SPY");
         assert_eq!(world.configuration(), Parameters::default().hash());
         let mut wrong = Parameters::default();

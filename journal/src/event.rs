@@ -212,6 +212,7 @@ impl Body {
         match self {
             Body::ChainSnapshot(c) => Some(c.rows),
             Body::Annotation(a) | Body::Control(a) => Some(*a),
+            Body::Correction { blob, .. } => Some(*blob),
             _ => None,
         }
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use orrery_journal::event::{ExerciseStyle, OptionRight};
-use orrery_journal::units::{InstrumentId, Price, RecvTime, TradingDay};
+use orrery_journal::units::{InstrumentId, Price, RecvTime, Seq, TradingDay};
 use orrery_replay::fold::EpochId;
 
 /// A contract of a topology.
@@ -160,6 +160,8 @@ pub struct Market<'a> {
     pub book: Option<&'a Book>,
     /// Newest price of the underlying.
     pub spot: Option<Spot>,
+    /// The event at hand; at a timer, the last one before it.
+    pub seq: Seq,
     /// Recv time of the event or timer at hand.
     pub now: RecvTime,
     /// Trading day of `now`, in the journal's calendar.

@@ -169,7 +169,16 @@ impl Model for Candles {
                 }
                 _ => return false,
             },
-            Change::UnderlyingBar { span: Some((start, end)), open, high, low, close, volume } => {
+            Change::UnderlyingBar {
+                span: Some((start, end)),
+                proxy: None,
+                open,
+                high,
+                low,
+                close,
+                volume,
+                ..
+            } => {
                 let volume = volume.filter(|_| end.0 - start.0 == VOLUME_BAR_NS);
                 let (open, high, low, close) = (*open, *high, *low, *close);
                 // The end is the first moment after the bar.
@@ -257,7 +266,7 @@ impl Model for Candles {
 
 #[cfg(test)]
 mod tests {
-    use orrery_journal::units::{TradingDay, VendorTime};
+    use orrery_journal::units::{Seq, TradingDay, VendorTime};
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
@@ -269,7 +278,14 @@ mod tests {
     fn market(now: i64, spot: Option<f64>) -> Market<'static> {
         let at = RecvTime(now);
         let spot = spot.map(|value| Spot { value, at, source: SpotSource::Index });
-        Market { symbol: "SPX", book: None, spot, now: at, day: TradingDay(0) }
+        Market {
+            symbol: "SPX",
+            book: None,
+            spot,
+            seq: Seq::BEFORE_FIRST,
+            now: at,
+            day: TradingDay(0),
+        }
     }
 
     fn tick(model: &mut Candles, at: i64, price: f64) -> bool {
@@ -279,7 +295,8 @@ mod tests {
     fn bar(model: &mut Candles, start: i64, [open, high, low, close]: [f64; 4], now: i64) -> bool {
         let span = Some((VendorTime(start), VendorTime(start + MINUTE)));
         let volume = Some(10.0);
-        let change = Change::UnderlyingBar { span, open, high, low, close, volume };
+        let change =
+            Change::UnderlyingBar { span, proxy: None, open, high, low, close, volume, vwap: None };
         model.apply(&change, &market(now, None))
     }
 

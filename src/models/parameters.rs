@@ -40,14 +40,15 @@ pub struct Parameters {
     pub topology: TopologyParameters,
     /// Tickers whose trades and bars stand in for those of another symbol that
     /// has no volume of its own. They feed the volume profile, never the spot.
-    /// Default: SPY for SPX times 10, QQQ for NDX times 41.
+    /// The root of a future stands for all of its months. Default: SPY for SPX
+    /// times 10, ES for SPX times 1, QQQ for NDX times 41, NQ for NDX times 1.
     pub proxies: BTreeMap<String, Proxy>,
     /// Profiles of the heatmap, extent of its lattice, what theory is priced with.
     pub heatmap: heatmap::Parameters,
     /// Where and how finely the book is repriced.
     pub gex: gex::Parameters,
-    /// How volume is put into bins.
-    pub gravity: gravity::microbins::Parameters,
+    /// How volume is put into bins, and which of it counts.
+    pub gravity: gravity::Parameters,
 }
 
 /// Whose volume a ticker stands in for.
@@ -58,6 +59,33 @@ pub struct Proxy {
     pub symbol: String,
     /// The proxy's price times this is the symbol's.
     pub multiplier: f64,
+    /// Where several proxies of a symbol have volume, that of the lowest rank is
+    /// shown; shares and contracts are never added up. Default: 0.
+    #[serde(default)]
+    pub rank: u32,
+}
+
+/// The proxies of a symbol with their tickers, by rank and then by ticker.
+pub fn proxies_of<'a>(
+    proxies: &'a BTreeMap<String, Proxy>,
+    symbol: &str,
+) -> impl Iterator<Item = (&'a str, &'a Proxy)> + use<'a> {
+    let mut ours: Vec<(&str, &Proxy)> =
+        proxies.iter().filter(|(_, p)| p.symbol == symbol).map(|(t, p)| (t.as_str(), p)).collect();
+    ours.sort_by_key(|(ticker, proxy)| (proxy.rank, *ticker));
+    ours.into_iter()
+}
+
+/// What `find` knows of a ticker, or of the root of a future: `ESZ6` is `ES`
+/// with the letter of a month and a year of one or two digits.
+pub fn proxy_of<T>(ticker: &str, find: impl Fn(&str) -> Option<T>) -> Option<T> {
+    let root = || {
+        let month = ticker.trim_end_matches(|c: char| c.is_ascii_digit());
+        let digits = ticker.len() - month.len();
+        let root = month.strip_suffix(|c: char| "FGHJKMNQUVXZ".contains(c))?;
+        ((1..=2).contains(&digits) && !root.is_empty()).then_some(root)
+    };
+    find(ticker).or_else(|| find(root()?))
 }
 
 /// When epochs begin, become active and fall silent.
@@ -105,8 +133,8 @@ impl Default for EpochParameters {
 
 impl Default for Parameters {
     fn default() -> Self {
-        let proxy = |ticker: &str, symbol: &str, multiplier| {
-            (ticker.to_owned(), Proxy { symbol: symbol.to_owned(), multiplier })
+        let proxy = |ticker: &str, symbol: &str, multiplier, rank| {
+            (ticker.to_owned(), Proxy { symbol: symbol.to_owned(), multiplier, rank })
         };
         Parameters {
             calendar: Calendar::NewYork,
@@ -114,10 +142,15 @@ impl Default for Parameters {
             trading_calendar: TradingCalendar::default(),
             epochs: EpochParameters::default(),
             topology: TopologyParameters::default(),
-            proxies: BTreeMap::from([proxy("SPY", "SPX", 10.0), proxy("QQQ", "NDX", 41.0)]),
+            proxies: BTreeMap::from([
+                proxy("SPY", "SPX", 10.0, 0),
+                proxy("ES", "SPX", 1.0, 1),
+                proxy("QQQ", "NDX", 41.0, 0),
+                proxy("NQ", "NDX", 1.0, 1),
+            ]),
             heatmap: heatmap::Parameters::default(),
             gex: gex::Parameters::default(),
-            gravity: gravity::microbins::Parameters::default(),
+            gravity: gravity::Parameters::default(),
         }
     }
 }
@@ -193,12 +226,12 @@ impl Parameters {
         if families.windows(2).any(|pair| pair[0] == pair[1]) {
             return refuse("gex.beside", "names a profile twice");
         }
-        let (flip, gravity) = (&self.gex.flip, &self.gravity);
+        let flip = &self.gex.flip;
         if !positive(flip.step) || !positive(flip.span) || flip.span / flip.step > 100_000.0 {
             return refuse("gex.flip", "step and span must be above 0, at most 100,000 steps");
         }
-        if !positive(gravity.step) || gravity.outlier_factor.is_nan() || gravity.bins_max <= 0 {
-            return refuse("gravity", "step and bins_max must be above 0");
+        if let Err((name, why)) = self.gravity.check() {
+            return refuse(name, why);
         }
         self.heatmap.check()?;
         let defaults = [self.topology.multiplier_default, self.topology.multiplier_default_crypto];
@@ -276,6 +309,8 @@ mod tests {
             changed(|p| p.epochs.warming_max_ns += 1),
             changed(|p| p.topology.width_multiples.push(20)),
             changed(|p| drop(p.proxies.remove("QQQ"))),
+            changed(|p| p.gravity.days = Some(5)),
+            changed(|p| p.gravity.steps = BTreeMap::from([("XSP".to_owned(), 0.25)])),
         ];
         let different: std::collections::BTreeSet<_> = hashes.iter().collect();
         assert_eq!(different.len(), hashes.len());
@@ -292,6 +327,17 @@ mod tests {
         assert_eq!(refused(|p| p.calendar_version = 0), "calendar_version");
         assert_eq!(refused(|p| p.epochs.dormant_after_ns = 0), "epochs.dormant_after_ns");
         assert_eq!(refused(|p| p.epochs.chain_share_min = f64::NAN), "epochs.chain_share_min");
+        assert_eq!(refused(|p| p.gravity.step = 0.0), "gravity");
+        assert_eq!(refused(|p| p.gravity.days = Some(0)), "gravity.days");
+        assert_eq!(refused(|p| p.gravity.half_life_days = Some(5.0)), "gravity.half_life_days");
+        assert_eq!(
+            refused(|p| p.gravity.steps = BTreeMap::from([("SPX".to_owned(), -1.0)])),
+            "gravity.steps"
+        );
+        assert_eq!(
+            refused(|p| p.gravity.beside = vec![gravity::profile::Chosen::default(); 2]),
+            "gravity.beside"
+        );
         assert_eq!(
             refused(|p| {
                 p.topology.widths.insert("SPX".to_owned(), vec![0.0]);

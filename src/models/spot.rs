@@ -91,8 +91,14 @@ mod tests {
     #[test]
     fn it_says_value_moment_and_source_or_nothing() {
         let at = RecvTime(1_766_175_600_000_000_000);
-        let mut market =
-            Market { symbol: "SPX", book: None, spot: None, now: at, day: TradingDay(20_441) };
+        let mut market = Market {
+            symbol: "SPX",
+            book: None,
+            spot: None,
+            seq: orrery_journal::units::Seq::BEFORE_FIRST,
+            now: at,
+            day: TradingDay(20_441),
+        };
         let mut model = SpotModel;
         assert!(!model.apply(&Change::All, &market));
         assert_eq!(model.emit(&market), None);

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use orrery_journal::event::OptionRight;
-use orrery_journal::units::{Address, InstrumentId, NANOS_PER_SECOND, Price, RecvTime, TradingDay};
+use orrery_journal::units::{
+    Address, InstrumentId, NANOS_PER_SECOND, Price, RecvTime, Seq, TradingDay,
+};
 
 use crate::market::book::{Book, Contract, ContractState, Market, Spot, SpotSource, Topology};
 use crate::market::ticker::parse_option;
@@ -53,7 +55,8 @@ pub(super) fn book(contracts: Vec<Contract>, states: Vec<ContractState>) -> Book
 
 pub(super) fn market(book: Option<&Book>, spot: Option<f64>, now: RecvTime) -> Market<'_> {
     let spot = spot.map(|value| Spot { value, at: now, source: SpotSource::Index });
-    Market { symbol: "SPX", book, spot, now, day: TradingDay(now.0.div_euclid(DAY_NS) as i32) }
+    let day = TradingDay(now.0.div_euclid(DAY_NS) as i32);
+    Market { symbol: "SPX", book, spot, seq: Seq::BEFORE_FIRST, now, day }
 }
 
 /// A file or folder of the captured data that lies beside the repository.

@@ -39,7 +39,8 @@ pub struct Counters {
     pub duplicate_rows: u64,
     /// Stretches in which a feed was away.
     pub gaps: u64,
-    /// Corrections of earlier events, which no model takes yet.
+    /// Corrections of earlier events; what a model could do with them stands in
+    /// its quality block.
     pub corrections: u64,
 }
 

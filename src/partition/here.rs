@@ -63,7 +63,14 @@ impl Here {
     }
 
     pub(super) fn market<'a>(&'a self, book: Option<&'a Book>) -> Market<'a> {
-        Market { symbol: &self.symbol, book, spot: self.spot, now: self.now, day: self.day }
+        Market {
+            symbol: &self.symbol,
+            book,
+            spot: self.spot,
+            seq: self.seq,
+            now: self.now,
+            day: self.day,
+        }
     }
 
     /// Takes an observation of the spot, unless it is older by its own vendor's

@@ -9,7 +9,7 @@ use orrery_replay::fold::RestoreError;
 
 use crate::market::book::{Slot, Topology};
 use crate::market::ticker;
-use crate::models::parameters::Proxy;
+use crate::models::parameters::{Proxy, proxies_of, proxy_of};
 
 /// What an instrument is to a partition.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
@@ -23,8 +23,13 @@ pub(super) enum Role {
     Contract,
     /// The underlying itself.
     Underlying,
-    /// Stands in for the underlying's volume, at prices times this.
-    Proxy(f64),
+    /// Stands in for the underlying's volume.
+    Proxy {
+        /// Its place among the symbol's proxies, as [`proxies_of`] has them.
+        at: u8,
+        /// Points of the underlying per point of it.
+        by: f64,
+    },
 }
 
 /// Slots of a contract in the living epochs.
@@ -46,7 +51,8 @@ const PAGE: usize = 256;
 #[derive(Clone, Debug)]
 pub(super) struct Instruments {
     symbol: Box<str>,
-    proxies: BTreeMap<Box<str>, f64>,
+    /// Those of this symbol, in their order.
+    proxies: Vec<(String, Proxy)>,
     tickers: BTreeMap<InstrumentId, Box<str>>,
     pages: Vec<Option<Box<[Entry; PAGE]>>>,
 }
@@ -58,12 +64,9 @@ fn place(id: InstrumentId) -> (usize, usize) {
 
 impl Instruments {
     pub(super) fn new(symbol: &str, proxies: &BTreeMap<String, Proxy>) -> Instruments {
-        let ours = |(ticker, proxy): (&String, &Proxy)| {
-            (proxy.symbol == symbol).then(|| (ticker.as_str().into(), proxy.multiplier))
-        };
         Instruments {
             symbol: symbol.into(),
-            proxies: proxies.iter().filter_map(ours).collect(),
+            proxies: proxies_of(proxies, symbol).map(|(t, p)| (t.to_owned(), p.clone())).collect(),
             tickers: BTreeMap::new(),
             pages: Vec::new(),
         }
@@ -87,7 +90,10 @@ impl Instruments {
         if *ticker::symbol_of(name) == *self.symbol {
             return Role::Underlying;
         }
-        self.proxies.get(name).map_or(Role::Other, |by| Role::Proxy(*by))
+        let ours = |ticker: &str| self.proxies.iter().position(|(t, _)| t == ticker);
+        proxy_of(name, ours)
+            .and_then(|at| Some((u8::try_from(at).ok()?, self.proxies.get(at)?.1.multiplier)))
+            .map_or(Role::Other, |(at, by)| Role::Proxy { at, by })
     }
 
     pub(super) fn role(&self, id: InstrumentId) -> Role {
@@ -166,7 +172,10 @@ mod tests {
             (1, "I:SPX", Role::Underlying),
             (2, "SPX", Role::Underlying),
             (3, "O:SPXW251219C06000000", Role::Contract),
-            (4, "SPY", Role::Proxy(10.0)),
+            (4, "SPY", Role::Proxy { at: 0, by: 10.0 }),
+            (8, "ES", Role::Proxy { at: 1, by: 1.0 }),
+            (9, "ESZ6", Role::Proxy { at: 1, by: 1.0 }),
+            (10, "NQZ6", Role::Other),
             (5, "O:SPY251219C00600000", Role::Other),
             (6, "QQQ", Role::Other),
             (u32::MAX, "O:SPX251219C06000000", Role::Contract),

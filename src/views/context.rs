@@ -8,12 +8,16 @@
 //!   (spot - node) / spot, positive when the price stands above the node.
 //! - `volume_well_proximity`: distance to the nearest bin of a volume well.
 //! - `in_crevasse`: whether a crevasse spans the spot, its ends included.
-//! - `gamma_alignment`: `positive` at or above the nearest flip, `negative`
-//!   below it, `null` without one.
+//! - `gamma_alignment`: `positive` at or above the nearest flip of the `gex`
+//!   body, `negative` below it, `null` without one. What a flip is depends on
+//!   the gex profile, so its name and the flip stand beside.
+//!
+//! Whatever is null has its reason in `quality.absent`.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Bodies, View};
+use crate::models::gex::profile::SHIPPED;
 
 /// The view.
 #[derive(Clone, Copy, Debug)]
@@ -65,11 +69,25 @@ struct Structures {
 #[derive(Deserialize)]
 struct Meta {
     spot: Option<f64>,
+    profile: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct Gex {
     levels: Levels,
+    #[serde(default)]
+    definitions: serde_json::Value,
+}
+
+impl Gex {
+    /// The profile whose definitions the body states; no two profiles share
+    /// them.
+    fn profile(&self) -> Option<&'static str> {
+        let same = |definitions| {
+            serde_json::to_value(definitions).is_ok_and(|value| value == self.definitions)
+        };
+        SHIPPED.iter().find(|p| same(&p.definitions)).map(|p| p.name)
+    }
 }
 
 #[derive(Deserialize)]
@@ -80,6 +98,8 @@ struct Levels {
 #[derive(Deserialize)]
 struct Flip {
     nearest: Option<f64>,
+    #[serde(default)]
+    absent: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -97,6 +117,18 @@ struct Body<'a> {
     in_crevasse: bool,
     market_memory_strength: f64,
     gamma_alignment: Option<&'static str>,
+    gamma_flip: Option<f64>,
+    gex_profile: Option<&'static str>,
+    gravity_profile: Option<String>,
+    quality: Quality,
+}
+
+#[derive(Serialize)]
+struct Quality {
+    /// Whose price the spot is: `spot`, or the last that `gravity` had seen.
+    spot_from: &'static str,
+    /// What is null, and why.
+    absent: Vec<String>,
 }
 
 /// The context of a symbol from the newest bodies of its models.
@@ -112,20 +144,31 @@ pub fn context(
     spot: Option<&[u8]>,
 ) -> Option<Vec<u8>> {
     let gravity: Gravity = serde_json::from_slice(gravity).ok()?;
-    let spot = spot
+    let (spot, spot_from) = spot
         .and_then(|body| serde_json::from_slice::<SpotBody>(body).ok())
-        .map(|body| body.value)
-        .or(gravity.meta.spot)
-        .filter(|value| value.is_finite() && *value > 0.0)?;
-    let flip = gex
-        .and_then(|body| serde_json::from_slice::<Gex>(body).ok())
-        .and_then(|body| body.levels.flip.nearest);
+        .map(|body| (body.value, "spot"))
+        .or(gravity.meta.spot.map(|value| (value, "gravity")))
+        .filter(|(value, _)| value.is_finite() && *value > 0.0)?;
+    let gex = gex.and_then(|body| serde_json::from_slice::<Gex>(body).ok());
+    let flip = gex.as_ref().and_then(|gex| gex.levels.flip.nearest);
+    let mut absent = Vec::new();
+    if flip.is_none() {
+        let why = gex.as_ref().map(|gex| gex.levels.flip.absent.as_deref());
+        let why = why.map_or("no_gex", |why| why.unwrap_or("no_flip"));
+        absent.push(format!("gamma_alignment: {why}"));
+    }
     let structures = &gravity.structures;
     let node = nearest(structures.volume_nodes.iter().copied(), spot);
     let well = nearest(
         structures.volume_wells.iter().map(|w| nearest_bin(*w, gravity.profile.step, spot)),
         spot,
     );
+    if node.is_none() {
+        absent.push("nearest_volume_node: no_nodes".to_owned());
+    }
+    if well.is_none() {
+        absent.push("volume_well_proximity: no_wells".to_owned());
+    }
     let body = Body {
         symbol,
         spot,
@@ -135,6 +178,10 @@ pub fn context(
         in_crevasse: structures.crevasses.iter().any(|(a, b)| *a <= spot && spot <= *b),
         market_memory_strength: structures.market_memory_strength,
         gamma_alignment: flip.map(|flip| if spot >= flip { "positive" } else { "negative" }),
+        gamma_flip: flip,
+        gex_profile: gex.as_ref().and_then(Gex::profile),
+        gravity_profile: gravity.meta.profile,
+        quality: Quality { spot_from, absent },
     };
     serde_json::to_vec(&body).ok()
 }
@@ -183,7 +230,32 @@ mod tests {
         assert_eq!(body["volume_well_proximity"], 7.7e-5);
         assert_eq!(body["in_crevasse"], true);
         assert_eq!(body["market_memory_strength"], 0.74);
-        assert!(body["gamma_alignment"].is_null());
+        assert!(body["gamma_alignment"].is_null() && body["gex_profile"].is_null());
+        assert_eq!(body["quality"]["absent"], serde_json::json!(["gamma_alignment: no_gex"]));
+        assert_eq!(body["quality"]["spot_from"], "gravity");
+    }
+
+    #[test]
+    fn every_gex_profile_is_named_by_its_definitions() {
+        for profile in &SHIPPED {
+            let gex = serde_json::json!({"levels":{"flip":{"nearest":6500.0}},
+                "definitions": profile.definitions});
+            let body = derived(Some(&gex.to_string()), None);
+            assert_eq!(body["gex_profile"], profile.name);
+            assert_eq!(body["gamma_flip"], 6500.0);
+        }
+    }
+
+    #[test]
+    fn what_is_missing_in_a_profile_has_a_reason() {
+        let bare = r#"{"profile":{"min":1.0,"step":1.0,"bins":[]},"structures":{"volume_nodes":[],
+            "volume_wells":[],"crevasses":[],"market_memory_strength":0.0},"meta":{"spot":1.0}}"#;
+        let body = context("SPX", bare.as_bytes(), None, Some(br#"{"value":2.0}"#));
+        let body: serde_json::Value =
+            serde_json::from_slice(&body.expect("a context")).expect("JSON");
+        assert!(body["nearest_volume_node"].is_null() && body["volume_well_proximity"].is_null());
+        assert_eq!(body["quality"]["absent"].as_array().map(Vec::len), Some(3));
+        assert_eq!(body["quality"]["spot_from"], "spot");
     }
 
     #[test]
@@ -194,6 +266,8 @@ mod tests {
         assert_eq!(derived(Some(gex), Some(below))["gamma_alignment"], "negative");
         let none = r#"{"levels":{"flip":{"nearest":null}}}"#;
         assert!(derived(Some(none), None)["gamma_alignment"].is_null());
+        let why = r#"{"levels":{"flip":{"nearest":null,"absent":"one_sign"}}}"#;
+        assert_eq!(derived(Some(why), None)["quality"]["absent"][0], "gamma_alignment: one_sign");
     }
 
     #[test]

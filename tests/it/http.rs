@@ -123,6 +123,21 @@ fn another_symbols_profile_comes_from_its_artifact() {
     assert_eq!(profile["data"]["levels"][0], json!({"price": 702.0, "volume": 5.0}));
     assert_eq!(profile["data"]["structures"]["volume_nodes"], json!([702.0]));
     assert_eq!(served.get("/api/models/volume_profile?symbol=NOPE").0, 404);
+    // By name: the main one, one that runs beside it, one that does not.
+    let mut beside = body.clone();
+    beside["raw_bins"] = json!([7]);
+    let mut session = artifact("GOOG", "gravity_session", 1, &beside);
+    session.header.profile = "gravity/session@1".into();
+    served.shelf.place(session);
+    let asked = |name: &str| {
+        let (status, profile) =
+            served.get(&format!("/api/models/volume_profile?symbol=GOOG&profile={name}"));
+        (status, profile["data"]["maxVolume"].clone())
+    };
+    assert_eq!(asked("gravity/tv-microbins-30@1"), (200, json!(1000.0)));
+    assert_eq!(asked("session"), (200, json!(7.0)));
+    assert_eq!(asked("twenty-days").0, 404);
+    assert_eq!(asked("best").0, 400);
 }
 
 #[test]

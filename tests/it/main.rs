@@ -13,6 +13,7 @@ mod day;
 mod determinism;
 mod export;
 mod folding;
+mod gravity;
 mod grpc;
 mod heatmap;
 mod http;

@@ -1,4 +1,5 @@
-//! `/api/models/volume_profile`: price levels, the highest price first.
+//! `/api/models/volume_profile`: price levels, the highest price first, of the
+//! main profile or of one that runs beside it (`profile=NAME`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use serde_json::value::RawValue;
 use super::{Asked, Read, read, unknown_symbol};
 use crate::gateway::answer::{data, failure, not_found};
 use crate::gateway::{Gateway, names};
+use crate::models::gravity::profile::{Chosen, Profile as Definitions};
 use crate::projector::registry::Bus;
 
 /// The document of the original, SPX only.
@@ -27,10 +29,21 @@ struct Document {
     structures: Option<Box<RawValue>>,
 }
 
-/// A gravity artifact as it is kept, for all other symbols.
+/// A gravity artifact as it is kept, for all other symbols and profiles.
 #[derive(Deserialize)]
 struct Whole {
     body: Body,
+}
+
+/// Which profile a kept artifact has.
+#[derive(Deserialize)]
+struct Named {
+    header: Header,
+}
+
+#[derive(Deserialize)]
+struct Header {
+    profile: Box<str>,
 }
 
 #[derive(Deserialize)]
@@ -84,13 +97,27 @@ pub async fn volume_profile(State(gateway): State<Arc<Gateway>>, Query(asked): A
             None => return unknown_symbol(text),
         },
     };
-    let (bus, key) = if symbol == names::DEFAULT_SYMBOL {
-        (Bus::System, names::VOLUME_PROFILE.to_owned())
-    } else {
-        (Bus::Market, names::artifact(&symbol, "gravity"))
+    let wanted = match asked.get("profile").map(|name| Chosen::named(name)).transpose() {
+        Ok(chosen) => chosen.map(Chosen::get),
+        Err(unknown) => return failure(StatusCode::BAD_REQUEST, &unknown.to_string()),
     };
-    let document = match read(&gateway, bus, &key).await {
+    let (bus, key) = match wanted {
+        Some(profile) => (Bus::Market, names::artifact(&symbol, profile.family)),
+        None if symbol == names::DEFAULT_SYMBOL => (Bus::System, names::VOLUME_PROFILE.to_owned()),
+        None => (Bus::Market, names::artifact(&symbol, "gravity")),
+    };
+    let found = match wanted {
+        Some(profile) => read_profile(&gateway, &symbol, profile).await,
+        None => read(&gateway, bus, &key).await,
+    };
+    let document = match found {
         Read::Found(document) => document,
+        Read::Missing if wanted.is_some() => {
+            return not_found(
+                "No such volume profile: the parameters name it neither as gravity.profile nor \
+                 in gravity.beside",
+            );
+        }
         Read::Missing => return not_found("No volume profile data found"),
         Read::Failed(response) => return response,
     };
@@ -124,6 +151,18 @@ pub async fn volume_profile(State(gateway): State<Arc<Gateway>>, Query(asked): A
         structures,
     };
     data(&answer, gateway.now_ms())
+}
+
+/// The artifact of a profile, whether it is the main one or runs beside it.
+async fn read_profile(gateway: &Gateway, symbol: &str, profile: &Definitions) -> Read {
+    let main = read(gateway, Bus::Market, &names::artifact(symbol, "gravity")).await;
+    if let Read::Found(document) = &main
+        && serde_json::from_str::<Named>(document.get())
+            .is_ok_and(|named| *named.header.profile == *profile.name)
+    {
+        return main;
+    }
+    read(gateway, Bus::Market, &names::artifact(symbol, profile.family)).await
 }
 
 type Read3 = (Vec<Level>, f64, Option<Box<RawValue>>);

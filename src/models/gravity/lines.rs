@@ -7,7 +7,7 @@
 //! color?, weight?}`. The newest annotation of an author takes the place of the
 //! author's former one.
 
-use orrery_journal::units::RecvTime;
+use orrery_journal::units::{RecvTime, Seq};
 use serde::{Deserialize, Serialize};
 
 /// Most lines that one annotation may bring.
@@ -37,6 +37,8 @@ pub struct Line {
     pub model: Option<String>,
     /// Recv time of the annotation.
     pub at: String,
+    /// The event of the journal that brought it.
+    pub seq: u64,
 }
 
 #[derive(Deserialize)]
@@ -70,7 +72,7 @@ enum Item {
 /// The author and the lines of an annotation, or `None` when it is none: not
 /// this JSON, too many lines, or a price that is none.
 #[must_use]
-pub fn parse(json: &[u8], at: RecvTime) -> Option<(String, Vec<Line>)> {
+pub fn parse(json: &[u8], at: RecvTime, seq: Seq) -> Option<(String, Vec<Line>)> {
     let annotation: Annotation = serde_json::from_slice(json).ok()?;
     let Annotation { author, model, lines, volume_nodes, volume_wells, crevasses } = annotation;
     let kinds = [
@@ -96,7 +98,7 @@ pub fn parse(json: &[u8], at: RecvTime) -> Option<(String, Vec<Line>)> {
             }
             let (author, model, at) = (author.clone(), model.clone(), at.to_rfc3339());
             let kind = kind.to_owned();
-            found.push(Line { kind, from, to, color, weight, author, model, at });
+            found.push(Line { kind, from, to, color, weight, author, model, at, seq: seq.0 });
         }
     }
     (!author.is_empty()).then_some((author, found))
@@ -111,7 +113,7 @@ mod tests {
         let json = br##"{"author":"ann","model":"m-1","lines":[6500],
             "volume_nodes":[{"price":6510.5,"color":"#ff0","weight":1.5}],
             "crevasses":[[6530,6520]],"volume_wells":[{"from":6540,"to":6545}]}"##;
-        let (author, lines) = parse(json, RecvTime(0)).expect("an annotation");
+        let (author, lines) = parse(json, RecvTime(0), Seq(41)).expect("an annotation");
         assert_eq!(author, "ann");
         let flat: Vec<_> = lines.iter().map(|l| (&*l.kind, l.from, l.to)).collect();
         assert_eq!(
@@ -125,6 +127,7 @@ mod tests {
         );
         assert_eq!(lines[1].color.as_deref(), Some("#ff0"));
         assert_eq!(lines[0].model.as_deref(), Some("m-1"));
+        assert!(lines.iter().all(|l| l.seq == 41));
     }
 
     #[test]
@@ -136,7 +139,7 @@ mod tests {
             br#"{"author":"a","lines":[-1]}"#,
             br#"{"author":"a","lines":["6500"]}"#,
         ] {
-            assert_eq!(parse(json, RecvTime(0)), None, "{}", String::from_utf8_lossy(json));
+            assert_eq!(parse(json, RecvTime(0), Seq(1)), None, "{}", String::from_utf8_lossy(json));
         }
     }
 }

@@ -27,42 +27,77 @@ pub fn strength(bins: &[u32], structures: &Structures) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::microbins::{Histogram, Parameters};
-    use super::super::structures::detect;
+    use super::super::histogram::{Bounds, Histogram, Sum};
+    use super::super::structures::Detection;
     use super::*;
     use proptest::prelude::*;
+
+    fn d1(bins: &[u32]) -> Structures {
+        Detection::Percentile.detect(bins)
+    }
 
     #[test]
     fn the_golden_profile_of_the_contract() {
         let bins = [100, 500, 1000, 50, 0, 10, 10, 800, 900, 30];
-        assert_eq!(strength(&bins, &detect(&bins)), 0.74);
+        assert_eq!(strength(&bins, &d1(&bins)), 0.74);
     }
 
     #[test]
     fn nothing_remembers_nothing() {
-        assert_eq!(strength(&[], &detect(&[])), 0.0);
-        assert_eq!(strength(&[0, 0], &detect(&[0, 0])), 0.0);
+        assert_eq!(strength(&[], &d1(&[])), 0.0);
+        assert_eq!(strength(&[0, 0], &d1(&[0, 0])), 0.0);
     }
+
+    const DETECTIONS: [Detection; 4] = [
+        Detection::Percentile,
+        Detection::PercentileSingle,
+        Detection::Gradient,
+        Detection::GradientOriginal,
+    ];
 
     proptest! {
         #[test]
         fn it_lies_between_0_and_1_and_does_not_depend_on_scale(
-            volumes in prop::collection::vec(0u32..100_000, 1..60), factor in 1u32..1000
+            volumes in prop::collection::vec(0u64..100_000, 1..60), factor in 1u64..1000
         ) {
-            let of = |factor: u32| {
-                let mut histogram = Histogram::new(1.0);
-                for (i, volume) in volumes.iter().enumerate().filter(|(_, v)| **v > 0) {
-                    let price = 6500.0 + i as f64;
-                    assert!(histogram.add_at(price, f64::from(*volume) * f64::from(factor)));
+            let bounds =
+                Bounds { step: 1.0, outlier_factor: 2.0, bins_max: 20_000, prices: None };
+            let of = |factor: u64, detection: Detection| {
+                let mut histogram = Histogram::default();
+                for (i, volume) in volumes.iter().enumerate() {
+                    histogram.add(6500 + i as i64, volume * factor);
                 }
-                histogram.extent(&Parameters::default()).map(|extent| {
-                    let bins = histogram.compact(extent.first, extent.last);
-                    strength(&bins, &detect(&bins))
+                let mut sum = Sum::default();
+                sum.add(&histogram, 1.0);
+                sum.extent(&bounds).map(|extent| {
+                    let bins = sum.compact(extent.first, extent.last);
+                    strength(&bins, &detection.detect(&bins))
                 })
             };
-            let plain = of(1);
-            prop_assert_eq!(plain, of(factor));
-            prop_assert!(plain.is_none_or(|s| (0.0..=1.0).contains(&s)));
+            for detection in DETECTIONS {
+                let plain = of(1, detection);
+                prop_assert_eq!(plain, of(factor, detection));
+                prop_assert!(plain.is_none_or(|s| (0.0..=1.0).contains(&s)));
+                prop_assert_eq!(plain.is_none(), volumes.iter().all(|v| *v == 0));
+            }
+        }
+
+        /// Whatever the bins, structures of theirs or not.
+        #[test]
+        fn it_is_0_to_1_for_any_bins(
+            bins in prop::collection::vec(0u32..=1000, 0..80), nodes in 0usize..100,
+            crevasse in any::<bool>(),
+        ) {
+            let found = Structures {
+                nodes: (0..nodes).collect(),
+                wells: Vec::new(),
+                crevasses: if crevasse { vec![(0, 2)] } else { Vec::new() },
+            };
+            let strength = strength(&bins, &found);
+            prop_assert!((0.0..=1.0).contains(&strength));
+            if bins.iter().all(|b| *b == 0) {
+                prop_assert_eq!(strength, 0.0);
+            }
         }
     }
 }

@@ -1,25 +1,71 @@
-use proptest::prelude::*;
-use serde_json::Value;
+mod rebuild;
+
+use orrery_journal::units::{TradingDay, VendorTime};
+use serde_json::{Value, json};
 
 use super::*;
 use crate::models::testing::{decompressed, market, shared};
 
+const MINUTE: i64 = 60 * NANOS_PER_SECOND;
+
+/// A moment, whose event has the number of the second.
 fn at(seconds: i64) -> Market<'static> {
-    market(None, Some(6505.5), RecvTime(seconds * NANOS_PER_SECOND))
+    let market = market(None, Some(6505.5), RecvTime(seconds * NANOS_PER_SECOND));
+    Market { seq: Seq(seconds as u64), ..market }
+}
+
+/// A moment of a trading day.
+fn on(day: i32, seq: u64) -> Market<'static> {
+    Market { day: TradingDay(day), seq: Seq(seq), ..at(1) }
+}
+
+fn with(change: impl FnOnce(&mut Parameters)) -> Gravity {
+    let mut parameters = Parameters::default();
+    change(&mut parameters);
+    let proxy = |symbol: &str, multiplier| Proxy { symbol: symbol.to_owned(), multiplier };
+    Gravity::new("SPX", &parameters, vec![proxy("SPY", 10.0), proxy("ES", 1.0)])
 }
 
 fn fresh() -> Gravity {
-    Gravity::new(Parameters::default(), None)
+    with(|_| ())
+}
+
+fn profiled(name: &str) -> Gravity {
+    with(|p| p.profile = Chosen::named(name).expect("a profile"))
+}
+
+fn trade(price: f64, size: f64) -> Change<'static> {
+    Change::UnderlyingTrade { proxy: None, price, size }
+}
+
+/// The bar of a minute.
+fn minute_bar(minute: i64, low: f64, high: f64, volume: f64) -> Change<'static> {
+    spanned(minute * MINUTE, MINUTE, low, high, volume)
+}
+
+fn spanned(start: i64, length: i64, low: f64, high: f64, volume: f64) -> Change<'static> {
+    Change::UnderlyingBar {
+        span: Some((VendorTime(start), VendorTime(start + length))),
+        proxy: None,
+        open: low,
+        high,
+        low,
+        close: high,
+        volume: Some(volume),
+        vwap: None,
+    }
 }
 
 fn flat_bar(price: f64, volume: f64) -> Change<'static> {
     Change::UnderlyingBar {
         span: None,
+        proxy: None,
         open: price,
         high: price,
         low: price,
         close: price,
         volume: Some(volume),
+        vwap: None,
     }
 }
 
@@ -58,7 +104,7 @@ fn the_golden_profile_of_the_contract() {
 fn bars_win_over_trades_and_are_never_added_to_them() {
     let mut model = fresh();
     assert_eq!(model.emit(&at(0)), None);
-    assert!(model.apply(&Change::UnderlyingTrade { price: 6400.0, size: 10.0 }, &at(0)));
+    assert!(model.apply(&trade(6400.0, 10.0), &at(0)));
     let body = body_of(&mut model);
     assert_eq!(body["meta"]["volume_source"], "trades");
     assert_eq!(body["profile"]["bins"], serde_json::json!([1000]));
@@ -69,7 +115,7 @@ fn bars_win_over_trades_and_are_never_added_to_them() {
     assert_eq!(body["quality"]["volume"], 30.0);
     assert_eq!(body["quality"]["counts"]["trades"], 1);
     // Nothing that is shown has changed.
-    assert!(!model.apply(&Change::UnderlyingTrade { price: 6401.0, size: 10.0 }, &at(0)));
+    assert!(!model.apply(&trade(6401.0, 10.0), &at(0)));
 }
 
 #[test]
@@ -77,11 +123,13 @@ fn the_raw_profile_lies_at_the_close() {
     let mut model = fresh();
     let bar = Change::UnderlyingBar {
         span: None,
+        proxy: None,
         open: 6500.0,
         high: 6503.0,
         low: 6500.0,
         close: 6503.0,
         volume: Some(3000.0),
+        vwap: Some(6501.5),
     };
     model.apply(&bar, &at(0));
     let body = body_of(&mut model);
@@ -94,17 +142,22 @@ fn what_cannot_be_used_is_counted() {
     let mut model = fresh();
     let bar = |high, volume| Change::UnderlyingBar {
         span: None,
-        open: 1.0,
+        proxy: None,
+        open: 2.0,
         high,
-        low: 1.0,
-        close: 1.0,
+        low: 2.0,
+        close: 2.0,
         volume,
+        vwap: None,
     };
     for change in [
-        bar(2.0, None),
+        bar(3.0, None),
         bar(f64::NAN, Some(1.0)),
-        bar(2.0, Some(-1.0)),
-        Change::UnderlyingTrade { price: -1.0, size: 1.0 },
+        bar(3.0, Some(-1.0)),
+        bar(1.0, Some(1.0)),
+        trade(-1.0, 1.0),
+        trade(f64::NAN, 1.0),
+        trade(6500.0, 0.0),
         Change::Annotation(b"not JSON"),
     ] {
         assert!(!model.apply(&change, &at(0)), "{change:?}");
@@ -112,8 +165,8 @@ fn what_cannot_be_used_is_counted() {
     model.apply(&flat_bar(6500.0, 1.0), &at(0));
     let counts = &body_of(&mut model)["quality"]["counts"];
     assert_eq!(counts["bars_without_volume"], 1);
-    assert_eq!(counts["bars_refused"], 2);
-    assert_eq!(counts["trades_refused"], 1);
+    assert_eq!(counts["bars_refused"], 3, "not a number, negative volume, high below low");
+    assert_eq!(counts["trades_refused"], 3);
     assert_eq!(counts["annotations_refused"], 1);
 }
 
@@ -129,7 +182,7 @@ fn structural_lines_stand_beside_with_their_provenance() {
     assert_eq!(
         body["structural_lines"][0],
         serde_json::json!({"kind":"line","from":6510.0,"to":6510.0,"author":"ann",
-            "model":"m-1","at":"1970-01-01T00:00:07.000000000Z"})
+            "model":"m-1","at":"1970-01-01T00:00:07.000000000Z","seq":7})
     );
     // The newest of an author takes the place of the former one.
     model.apply(&Change::Annotation(br#"{"author":"ann","volume_nodes":[6540.5]}"#), &at(8));
@@ -151,98 +204,189 @@ fn authors_are_bounded() {
 }
 
 #[test]
-fn a_proxy_is_named() {
-    let proxy = Proxy { symbol: "SPY".to_owned(), multiplier: 10.0 };
-    let mut model = Gravity::new(Parameters::default(), Some(proxy));
-    model.apply(&flat_bar(6500.0, 1.0), &at(0));
-    assert_eq!(
-        body_of(&mut model)["meta"]["proxy"],
-        serde_json::json!({"symbol":"SPY","multiplier":10.0})
-    );
+fn the_proxy_with_the_lowest_rank_is_shown_and_named() {
+    let mut model = fresh();
+    let by = |proxy, price| Change::UnderlyingTrade { proxy, price, size: 5.0 };
+    assert!(model.apply(&by(Some(1), 6600.0), &at(0)));
+    assert_eq!(body_of(&mut model)["meta"]["proxy"]["symbol"], "ES");
+    assert!(model.apply(&by(Some(0), 6500.0), &at(0)));
+    assert!(!model.apply(&by(Some(1), 6601.0), &at(0)), "no longer shown");
+    let body = body_of(&mut model);
+    assert_eq!(body["meta"]["proxy"], json!({"symbol":"SPY","multiplier":10.0}));
+    assert_eq!(body["quality"]["volume"], 5.0, "shares and contracts are not added");
+    // Its own volume goes before that of any proxy.
+    assert!(model.apply(&by(None, 6400.0), &at(0)));
+    let body = body_of(&mut model);
+    assert!(body["meta"]["proxy"].is_null());
+    assert_eq!(body["profile"]["min"], 6400.0);
 }
 
-#[derive(Clone, Debug)]
-enum Given {
-    Bar(u32, u32, u32),
-    Trade(u32, u32),
-    Lines(u32),
+#[test]
+fn bars_of_two_lengths_are_never_added() {
+    let mut model = fresh();
+    for second in 0..30 {
+        let bar = spanned(second * NANOS_PER_SECOND, NANOS_PER_SECOND, 6500.0, 6500.0, 10.0);
+        model.apply(&bar, &at(second));
+    }
+    assert_eq!(body_of(&mut model)["quality"]["bar_s"], 1.0);
+    model.apply(&minute_bar(0, 6500.0, 6500.0, 600.0), &at(60));
+    let quality = &body_of(&mut model)["quality"];
+    assert_eq!((&quality["volume"], &quality["bar_s"]), (&json!(600.0), &json!(60.0)));
 }
 
-fn given() -> impl Strategy<Value = Given> {
-    prop_oneof![
-        (25_000u32..27_000, 0u32..60, 0u32..10_000).prop_map(|(l, r, v)| Given::Bar(l, r, v)),
-        (25_000u32..27_000, 1u32..500).prop_map(|(p, s)| Given::Trade(p, s)),
-        (0u32..3).prop_map(Given::Lines),
-    ]
+#[test]
+fn a_bar_sent_again_takes_the_place_of_the_former() {
+    let mut model = fresh();
+    model.apply(&minute_bar(1, 6500.0, 6503.0, 3000.0), &at(0));
+    let first = body_of(&mut model)["profile"].clone();
+    model.apply(&minute_bar(2, 6510.0, 6512.0, 700.0), &at(1));
+    model.apply(&minute_bar(2, 6500.0, 6500.0, 100.0), &at(2));
+    model.apply(&minute_bar(2, 6510.0, 6511.0, 600.0), &at(3));
+    let body = body_of(&mut model);
+    assert_eq!(body["quality"]["volume"], 3600.0);
+    assert_eq!(body["quality"]["counts"]["bars_again"], 2);
+    assert_eq!(first["bins"], json!([545, 818, 1000, 363]));
 }
 
-fn give(model: &mut Gravity, given: &Given, seconds: i64) {
-    let quarter = |n: u32| f64::from(n) / 4.0;
-    let json;
-    let change = match *given {
-        Given::Bar(low, range, volume) => Change::UnderlyingBar {
-            span: None,
-            open: quarter(low),
-            low: quarter(low),
-            high: quarter(low + range),
-            close: quarter(low + range / 2),
-            volume: Some(f64::from(volume)),
-        },
-        Given::Trade(price, size) => {
-            Change::UnderlyingTrade { price: quarter(price), size: f64::from(size) }
-        }
-        Given::Lines(author) => {
-            json = format!(r#"{{"author":"a{author}","lines":[{}]}}"#, 6500 + seconds);
-            Change::Annotation(json.as_bytes())
-        }
+#[test]
+fn a_bar_older_than_what_is_kept_is_left_out_and_counted() {
+    let mut model = with(|p| p.kept_bars = 2);
+    for minute in 1..=4 {
+        model.apply(&minute_bar(minute, 6500.0, 6500.0, 10.0), &at(minute));
+    }
+    assert!(!model.apply(&minute_bar(1, 6500.0, 6500.0, 10.0), &at(5)));
+    model.apply(&minute_bar(3, 6500.0, 6500.0, 40.0), &at(6));
+    let quality = &body_of(&mut model)["quality"];
+    assert_eq!(quality["volume"], 70.0);
+    assert_eq!(quality["counts"]["bars_late"], 1);
+}
+
+#[test]
+fn corrections_reach_trades_bars_and_lines() {
+    let mut model = fresh();
+    let correct = |model: &mut Gravity, corrects: u64, right: &[u8]| {
+        model.apply(&Change::Correction { corrects: Seq(corrects), right }, &at(99))
     };
-    model.apply(&change, &at(seconds));
+    let proxy = Some(0);
+    model.apply(&Change::UnderlyingTrade { proxy, price: 6500.0, size: 5.0 }, &at(1));
+    model.apply(&Change::UnderlyingTrade { proxy, price: 6510.0, size: 7.0 }, &at(2));
+    model.apply(&Change::Annotation(br#"{"author":"ann","lines":[6510]}"#), &at(3));
+    // What is right is said in the instrument's own prices: SPY at 650.2.
+    assert!(correct(&mut model, 2, br#"{"price":650.2,"size":10}"#));
+    let body = body_of(&mut model);
+    assert_eq!(body["profile"], json!({"min":6500.0,"step":1.0,"bins":[500,0,1000]}));
+    correct(&mut model, 1, b"");
+    correct(&mut model, 3, br#"{"author":"ann","lines":[6520]}"#);
+    let body = body_of(&mut model);
+    assert_eq!(body["profile"], json!({"min":6502.0,"step":1.0,"bins":[1000]}));
+    assert_eq!(body["structural_lines"][0]["from"], 6520.0);
+    assert_eq!(body["structural_lines"][0]["seq"], 99, "the event that said so");
+    correct(&mut model, 99, br#"{"author":"bob","lines":[1]}"#);
+    correct(&mut model, 99, b"");
+    correct(&mut model, 2, br#"{"price":-1,"size":10}"#);
+    correct(&mut model, 2, b"not JSON");
+    correct(&mut model, 77, b"");
+    let body = body_of(&mut model);
+    assert_eq!(body["structural_lines"], json!([]));
+    let counts = &body["quality"]["counts"];
+    let found = ["corrections", "corrections_refused", "corrections_elsewhere"].map(|n| &counts[n]);
+    assert_eq!(found, [&json!(4), &json!(3), &json!(1)]);
+    model.apply(&minute_bar(1, 6500.0, 6503.0, 3000.0), &at(100));
+    correct(&mut model, 100, br#"{"high":650.1,"low":650.1,"close":650.1,"volume":3}"#);
+    let body = body_of(&mut model);
+    assert_eq!(body["profile"]["min"], 650.0, "the underlying's own bar is not scaled");
+    assert_eq!(body["quality"]["volume"], 3.0);
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
-    /// Emitting on the way changes nothing, and a restored model goes on to the
-    /// same bytes as one that saw everything.
-    #[test]
-    fn incremental_is_full(all in prop::collection::vec(given(), 1..60), cut in 0usize..60) {
-        let mut full = fresh();
-        let mut incremental = fresh();
-        for (i, given) in all.iter().enumerate() {
-            give(&mut full, given, i as i64);
-            give(&mut incremental, given, i as i64);
-            incremental.emit(&at(i as i64));
-            if i == cut {
-                let mut saved = Vec::new();
-                incremental.save(&mut saved);
-                incremental = fresh();
-                incremental.restore(&saved, &at(i as i64)).expect("its own state");
-                prop_assert!(fresh().restore(&saved[..saved.len() - 1], &at(0)).is_err());
-            }
-        }
-        prop_assert_eq!(&full, &incremental);
-        let end = at(all.len() as i64);
-        prop_assert_eq!(full.emit(&end), incremental.emit(&end));
+#[test]
+fn days_are_kept_weighed_and_named() {
+    let mut model = with(|p| (p.days, p.half_life_days) = (Some(3), Some(5.0)));
+    // A weekend lies between the second and the third day.
+    for (i, day) in [100, 101, 104, 105].into_iter().enumerate() {
+        model.apply(&trade(6500.0 + i as f64, 1_000_000.0), &on(day, i as u64));
     }
-
-    /// Structures are ordered, disjoint where they must be, and inside of the
-    /// profile.
-    #[test]
-    fn structures_lie_inside_of_the_profile(bins in prop::collection::vec(0u32..=1000, 0..200)) {
-        let found = structures::detect(&bins);
-        for (i, bin) in found.nodes.iter().zip(found.nodes.iter().skip(1)) {
-            prop_assert!(i < bin && *bin < bins.len());
-        }
-        for runs in [&found.wells, &found.crevasses] {
-            for (first, last) in runs {
-                prop_assert!(first <= last && *last < bins.len());
-            }
-            for (a, b) in runs.iter().zip(runs.iter().skip(1)) {
-                prop_assert!(a.1 + 1 < b.0);
-            }
-        }
-        prop_assert!(found.crevasses.iter().all(|(first, last)| last - first >= 2));
+    let body = body_of(&mut model);
+    // 2^(-2/5) and 2^(-1/5): weights follow trading days, not dates.
+    assert_eq!(body["profile"], json!({"min":6501.0,"step":1.0,"bins":[757,870,1000]}));
+    let held = &body["meta"]["days"]["held"];
+    assert_eq!(held.as_array().map(Vec::len), Some(3));
+    assert_eq!(held[0]["day"], "1970-04-12");
+    assert_eq!(held[0]["volume"], 1_000_000.0);
+    assert_eq!(held[2]["weight"], 1.0);
+    assert_eq!(body["meta"]["days"]["half_life"], 5.0);
+    // One day: the newest only.
+    let mut session = profiled("session");
+    for day in [100, 101] {
+        session.apply(&trade(6500.0 + f64::from(day), 10.0), &on(day, day as u64));
     }
+    let body = body_of(&mut session);
+    assert_eq!(body["profile"], json!({"min":6601.0,"step":1.0,"bins":[1000]}));
+    assert_eq!(body["meta"]["profile"], "gravity/session@1");
+}
+
+#[test]
+fn each_profile_says_what_it_is_and_what_it_loses() {
+    let given = [
+        minute_bar(1, 6500.0, 6503.0, 29.0),
+        minute_bar(2, 6501.0, 6501.0, 60.0),
+        minute_bar(3, 6501.0, 6503.0, 90.0),
+        minute_bar(4, 7100.0, 7100.0, 30.0),
+        minute_bar(5, 7100.0, 7101.0, 30.0),
+    ];
+    // Volume held, lost, and shown below the original's ceiling.
+    for (name, volume, lost, outside) in [
+        ("tv-microbins-30", 239.0, 0.0, 0.0),
+        ("tv-microbins-30-down", 239.0, 0.0, 0.0),
+        ("tv-microbins-30-gradient", 239.0, 0.0, 0.0),
+        ("marketswarm", 149.0, 90.0, 30.0),
+        ("marketswarm-quick", 210.0, 29.0, 60.0),
+        ("marketswarm-gradient", 149.0, 90.0, 30.0),
+    ] {
+        let mut model = profiled(name);
+        given.iter().enumerate().for_each(|(i, bar)| {
+            model.apply(bar, &at(i as i64));
+        });
+        let body = body_of(&mut model);
+        let quality = &body["quality"];
+        let found = ["volume", "lost_volume", "outlier_volume"].map(|n| quality[n].as_f64());
+        assert_eq!(found, [Some(volume), Some(lost), Some(outside)], "{name}");
+        assert_eq!(body["meta"]["profile"], format!("gravity/{name}@1"));
+        assert_eq!(body["quality"]["counts"]["bars"], 5);
+    }
+}
+
+#[test]
+fn without_a_spot_it_is_null_and_says_why() {
+    let mut model = fresh();
+    model.apply(&flat_bar(6500.0, 1.0), &at(0));
+    let nowhere = market(None, None, RecvTime(1));
+    let body: Value = serde_json::from_slice(&model.emit(&nowhere).expect("a body")).expect("JSON");
+    assert!(body["meta"]["spot"].is_null());
+    assert_eq!(body["quality"]["absent"], json!(["no_spot"]));
+    assert_eq!(body_of(&mut model)["quality"]["absent"], json!([]));
+}
+
+#[test]
+fn the_width_of_a_bin_is_the_symbols() {
+    let mut model = with(|p| p.steps = BTreeMap::from([("SPX".to_owned(), 5.0)]));
+    for price in [6500.0, 6502.4, 6502.6, 6509.0] {
+        model.apply(&trade(price, 1.0), &at(0));
+    }
+    let body = body_of(&mut model);
+    assert_eq!(body["profile"], json!({"min":6500.0,"step":5.0,"bins":[1000,500,500]}));
+}
+
+#[test]
+fn a_state_that_is_cut_or_of_another_version_is_refused() {
+    let mut model = fresh();
+    model.apply(&minute_bar(1, 6500.0, 6503.0, 3000.0), &at(1));
+    let mut saved = Vec::new();
+    model.save(&mut saved);
+    for end in 0..saved.len() {
+        assert!(fresh().restore(&saved[..end], &at(0)).is_err(), "{end}");
+    }
+    saved[0] += 1;
+    assert!(fresh().restore(&saved, &at(0)).is_err());
 }
 
 /// Every trade of a day against a count in whole numbers.
@@ -257,8 +401,7 @@ fn a_day_of_trades_equals_a_direct_count() {
         let mut fields = line.split(',').skip(1).map(|f| f.parse::<i64>().expect("a number"));
         let (price, size) = (fields.next().expect("a price"), fields.next().expect("a size"));
         // Ten points of the index per dollar; prices are in 1/10,000 dollar.
-        let change = Change::UnderlyingTrade { price: price as f64 / 1e3, size: size as f64 };
-        model.apply(&change, &at(0));
+        model.apply(&trade(price as f64 / 1e3, size as f64), &at(0));
         let (whole, rest) = (price.div_euclid(1000), price.rem_euclid(1000));
         let up = rest > 500 || (rest == 500 && whole % 2 == 1);
         *counted.entry(whole + i64::from(up)).or_default() += size;
@@ -267,7 +410,8 @@ fn a_day_of_trades_equals_a_direct_count() {
     }
     assert_eq!((trades, shares), (451_545, 178_346_557));
     let body = body_of(&mut model);
-    let extent = model.trades.extent(&Parameters::default()).expect("a profile");
+    let shown = model.held.shown(&model.rules).expect("volume");
+    let extent = shown.spread.extent(&model.bounds()).expect("a profile");
     let most = counted.values().max().expect("a largest bin");
     let direct: Vec<i64> = (extent.first..=extent.last)
         .map(|bin| counted.get(&bin).map_or(0, |volume| volume * 1000 / most))

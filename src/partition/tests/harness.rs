@@ -131,6 +131,7 @@ fn partition_models(_: &str, _: &Parameters) -> Vec<Box<dyn Model>> {
                     Change::UnderlyingTrade { .. }
                         | Change::UnderlyingBar { .. }
                         | Change::Annotation(_)
+                        | Change::Correction { .. }
                         | Change::All
                 )
             },

@@ -1,7 +1,7 @@
 //! Which event changes what.
 
 use orrery_journal::event::{Body, IndexValue, Quote};
-use orrery_journal::units::{Address, RecvTime};
+use orrery_journal::units::{Address, RecvTime, Seq};
 
 use super::harness::*;
 use crate::market::book::SpotSource;
@@ -109,6 +109,19 @@ fn annotations_go_to_the_symbol_they_name() {
     assert_eq!(send(&mut stage, "SPY", "{}"), None);
     assert_eq!(send(&mut stage, "", r#"{"symbol":"I:SPX"}"#).as_deref(), Some(r#"{"told":1"#));
     assert_eq!(send(&mut stage, "I:SPX", "{}").as_deref(), Some(r#"{"told":2"#));
+}
+
+#[test]
+fn corrections_are_told_and_counted() {
+    let mut stage = Stage::new("SPX");
+    stage.trade("SPX", 6005.0, 200);
+    stage.wait(2 * SECOND);
+    assert!(told(&stage, "gravity").is_some_and(|b| b.starts_with(r#"{"told":1,"#)));
+    let body = Body::Correction { corrects: Seq(1), blob: Address::default() };
+    stage.send("", body, Some(b""));
+    stage.wait(2 * SECOND);
+    assert!(told(&stage, "gravity").is_some_and(|b| b.starts_with(r#"{"told":2,"#)));
+    assert_eq!(stage.partition.counters().corrections, 1);
 }
 
 #[test]

@@ -39,6 +39,15 @@ struct Meta<'a> {
     /// What the volume was taken from, when it is not the symbol itself.
     #[serde(borrow, default)]
     proxy: Option<BTreeMap<Box<str>, &'a RawValue>>,
+    /// How structures were found.
+    #[serde(borrow, default)]
+    detection: Option<&'a RawValue>,
+    /// Bars or trades.
+    #[serde(borrow, default)]
+    volume_source: Option<&'a RawValue>,
+    /// Which trading days, where not simply all.
+    #[serde(borrow, default)]
+    days: Option<&'a RawValue>,
 }
 
 #[derive(Serialize)]
@@ -66,6 +75,12 @@ struct DocumentMeta<'a> {
     content_hash: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     proxy: &'a Option<BTreeMap<Box<str>, &'a RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detection: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    volume_source: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    days: Option<&'a RawValue>,
 }
 
 pub(super) fn artifact(page: &mut Page<'_>) -> Result<(), RenderError> {
@@ -85,6 +100,9 @@ pub(super) fn artifact(page: &mut Page<'_>) -> Result<(), RenderError> {
             journal_seq: header.seq_last.0,
             content_hash: header.content.to_string(),
             proxy: &body.meta.proxy,
+            detection: body.meta.detection,
+            volume_source: body.meta.volume_source,
+            days: body.meta.days,
         },
         symbol: page.symbol(),
         structural_lines: body.structural_lines,

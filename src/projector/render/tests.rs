@@ -48,7 +48,8 @@ fn gravity() -> Value {
             "crevasses": [], "market_memory_strength": 0.74},
         "structural_lines": [],
         "meta": {"spot": 6501.5, "algorithm": "tv_microbins_30", "normalized_scale": 1000,
-            "proxy": {"symbol": "SPY", "multiplier": 10.0}},
+            "proxy": {"symbol": "SPY", "multiplier": 10.0}, "detection": "percentile_d1",
+            "volume_source": "bars", "days": null},
         "quality": {"bars": 3},
     })
 }
@@ -64,6 +65,11 @@ fn gravity_is_the_artifact_the_legacy_profile_and_the_event() {
     assert_eq!(meta["artifact_version"], "v7");
     assert_eq!(meta["last_update"], "2026-02-06T14:30:00+00:00");
     assert_eq!(meta["algorithm"], "tv_microbins_30");
+    assert_eq!(
+        (&meta["detection"], &meta["volume_source"]),
+        (&json!("percentile_d1"), &json!("bars"))
+    );
+    assert_eq!(meta.get("days"), None, "all of them");
     assert_eq!(meta["content_hash"], artifact.header.content.to_string());
     assert_eq!(document.get("raw_bins"), None, "nothing raw in what clients hold");
 
