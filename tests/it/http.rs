@@ -137,7 +137,8 @@ fn another_symbols_profile_comes_from_its_artifact() {
     assert_eq!(asked("gravity/tv-microbins-30@1"), (200, json!(1000.0)));
     assert_eq!(asked("session"), (200, json!(7.0)));
     assert_eq!(asked("twenty-days").0, 404);
-    assert_eq!(asked("best").0, 400);
+    assert_eq!(asked("best").0, 404);
+    assert_eq!(asked("no/name").0, 400);
 }
 
 #[test]

@@ -13,7 +13,6 @@ use serde_json::value::RawValue;
 use super::{Asked, Read, read, unknown_symbol};
 use crate::gateway::answer::{data, failure, not_found};
 use crate::gateway::{Gateway, names};
-use crate::models::gravity::profile::{Chosen, Profile as Definitions};
 use crate::projector::registry::Bus;
 
 /// The document of the original, SPX only.
@@ -97,17 +96,20 @@ pub async fn volume_profile(State(gateway): State<Arc<Gateway>>, Query(asked): A
             None => return unknown_symbol(text),
         },
     };
-    let wanted = match asked.get("profile").map(|name| Chosen::named(name)).transpose() {
-        Ok(chosen) => chosen.map(Chosen::get),
-        Err(unknown) => return failure(StatusCode::BAD_REQUEST, &unknown.to_string()),
+    let wanted = match asked.get("profile").map(|name| plain_name(name)) {
+        None => None,
+        Some(Some(name)) => Some(name),
+        Some(None) => {
+            return failure(StatusCode::BAD_REQUEST, "profile is a name such as gravity/session@1");
+        }
     };
     let (bus, key) = match wanted {
-        Some(profile) => (Bus::Market, names::artifact(&symbol, profile.family)),
+        Some(name) => (Bus::Market, names::artifact(&symbol, &family_of(name))),
         None if symbol == names::DEFAULT_SYMBOL => (Bus::System, names::VOLUME_PROFILE.to_owned()),
         None => (Bus::Market, names::artifact(&symbol, "gravity")),
     };
     let found = match wanted {
-        Some(profile) => read_profile(&gateway, &symbol, profile).await,
+        Some(name) => read_profile(&gateway, &symbol, name).await,
         None => read(&gateway, bus, &key).await,
     };
     let document = match found {
@@ -153,16 +155,28 @@ pub async fn volume_profile(State(gateway): State<Arc<Gateway>>, Query(asked): A
     data(&answer, gateway.now_ms())
 }
 
+/// A profile's name without family and version.
+fn plain_name(name: &str) -> Option<&str> {
+    let name = name.strip_prefix("gravity/").unwrap_or(name).split('@').next()?;
+    let fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    (!name.is_empty() && name.chars().all(fine)).then_some(name)
+}
+
+/// The family of a profile that runs beside the main one.
+fn family_of(name: &str) -> String {
+    format!("gravity_{}", name.replace('-', "_"))
+}
+
 /// The artifact of a profile, whether it is the main one or runs beside it.
-async fn read_profile(gateway: &Gateway, symbol: &str, profile: &Definitions) -> Read {
+async fn read_profile(gateway: &Gateway, symbol: &str, name: &str) -> Read {
     let main = read(gateway, Bus::Market, &names::artifact(symbol, "gravity")).await;
     if let Read::Found(document) = &main
         && serde_json::from_str::<Named>(document.get())
-            .is_ok_and(|named| *named.header.profile == *profile.name)
+            .is_ok_and(|named| plain_name(&named.header.profile) == Some(name))
     {
         return main;
     }
-    read(gateway, Bus::Market, &names::artifact(symbol, profile.family)).await
+    read(gateway, Bus::Market, &names::artifact(symbol, &family_of(name))).await
 }
 
 type Read3 = (Vec<Level>, f64, Option<Box<RawValue>>);

@@ -240,6 +240,8 @@ mod tests {
         let families: BTreeSet<_> = SHIPPED.iter().map(|p| p.family).collect();
         assert_eq!((names.len(), families.len()), (SHIPPED.len(), SHIPPED.len()));
         for profile in &SHIPPED {
+            let plain = profile.name.split(['/', '@']).nth(1).expect("a name");
+            assert_eq!(profile.family, format!("gravity_{}", plain.replace('-', "_")));
             let json = serde_json::to_string(&Chosen::named(profile.name).expect("named"));
             let back: Chosen = serde_json::from_str(&json.expect("JSON")).expect("its own name");
             assert_eq!(back.get().name, profile.name);
