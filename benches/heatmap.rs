@@ -17,7 +17,9 @@ use orrery::models::heatmap::profile::Chosen;
 use orrery::models::heatmap::{Heatmap, Parameters};
 use orrery::models::{Change, Model};
 use orrery_journal::event::OptionRight;
-use orrery_journal::units::{Address, InstrumentId, NANOS_PER_SECOND, Price, RecvTime, TradingDay};
+use orrery_journal::units::{
+    Address, InstrumentId, NANOS_PER_SECOND, Price, RecvTime, Seq, TradingDay,
+};
 
 const SPOT: f64 = 6_500.0;
 const DAY_NS: i64 = 86_400 * NANOS_PER_SECOND;
@@ -157,7 +159,7 @@ fn measure(contracts: usize, parameters: &Parameters, rounds: usize) -> Row {
 fn market(book: &Book, nanos: i64) -> Market<'_> {
     let now = RecvTime(nanos);
     let spot = Some(Spot { value: SPOT, at: RecvTime(0), source: SpotSource::Index });
-    Market { symbol: "SPX", book: Some(book), spot, now, day: TradingDay(0) }
+    Market { symbol: "SPX", book: Some(book), spot, seq: Seq(0), now, day: TradingDay(0) }
 }
 
 fn main() {

@@ -74,7 +74,9 @@ pub fn run(common: &Common, command: &Gravity) -> anyhow::Result<Exit> {
         .collect::<Result<_, _>>()?;
     if common.json {
         let named = profiles.iter().zip(&bodies).map(|(profile, body)| {
-            serde_json::json!({ "profile": profile.get().name, "seq": seq.0, "body": body })
+            let profile = profile.get();
+            serde_json::json!({ "profile": profile.name, "seq": seq.0,
+                                "definitions": profile.definitions, "body": body })
         });
         output::json(&named.collect::<Vec<_>>())?;
         return Ok(Exit::Fine);

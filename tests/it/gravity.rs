@@ -10,17 +10,28 @@ use crate::support::{Orrery, shared, unpacked};
 
 /// Compares what every profile says of an imported capture with a count of its
 /// text in Python, for which the standard library is enough.
-fn agrees_with_a_count(kind: &str, capture: &str) {
+fn agrees_with_a_count(kind: &str, capture: &str, multiplier: &str) {
     let Some(path) = shared(capture) else { return };
     let orrery = Orrery::new();
     orrery.import(&[&path]);
-    let bodies = orrery.run(&["gravity", "SPX", "--profile", "all", "--json"]).expect(0).stdout;
+    let parameters = orrery.file(
+        "parameters.json",
+        format!(r#"{{"proxies":{{"SPY":{{"symbol":"SPX","multiplier":{multiplier}}}}}}}"#),
+    );
+    let with = parameters.to_str().expect("UTF-8");
+    let asked = ["--parameters", with, "gravity", "SPX", "--profile", "all", "--json"];
+    let bodies = orrery.run(&asked).expect(0).stdout;
     let folder = tempfile::tempdir().expect("a folder");
     let (text, asked) = (folder.path().join("capture"), folder.path().join("bodies.json"));
     std::fs::write(&text, unpacked(&path)).expect("written");
     std::fs::write(&asked, bodies).expect("written");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracles/gravity.py");
-    let ran = Command::new("python3").arg(script).arg(kind).arg(&text).arg(&asked).output();
+    let ran = Command::new("python3")
+        .arg(script)
+        .args([kind, multiplier])
+        .arg(&text)
+        .arg(&asked)
+        .output();
     let Ok(ran) = ran else {
         println!("skipped: there is no python3 on this machine");
         return;
@@ -33,12 +44,18 @@ fn agrees_with_a_count(kind: &str, capture: &str) {
 
 #[test]
 fn every_profile_of_451_545_trades_equals_a_direct_count() {
-    agrees_with_a_count("trades", "spy-trades-20131008.csv.zst");
+    agrees_with_a_count("trades", "spy-trades-20131008.csv.zst", "10");
 }
 
 #[test]
 fn every_profile_of_a_day_of_bars_equals_a_direct_count() {
-    agrees_with_a_count("bars", "spy-bars1m-20131008.csv.zst");
+    agrees_with_a_count("bars", "spy-bars1m-20131008.csv.zst", "10");
+}
+
+/// The same day as if the index stood at 7000, where the original stops.
+#[test]
+fn every_profile_across_the_ceiling_of_the_original_equals_a_direct_count() {
+    agrees_with_a_count("bars", "spy-bars1m-20131008.csv.zst", "41.8");
 }
 
 /// A minute of SPY, at this minute after 2026-03-16 14:30 UTC.
@@ -141,14 +158,14 @@ fn lines_and_corrections_are_journaled_and_both_states_stay_answerable() {
 
 #[test]
 fn bars_that_cannot_be_are_refused_with_their_reason() {
-    let good = bar(0, 650.0, 650.3, 3000);
+    let (empty, good) = (bar(0, 650.0, 650.0, 0), bar(2, 650.0, 650.3, 3000));
     for (bad, reason) in [
         (bar(1, 651.0, 650.0, 100), "bad_price"),
         (bar(1, -650.0, 650.0, 100), "bad_price"),
         (bar(1, 650.0, 651.0, 100).replace("650.0", "NaN"), "malformed"),
     ] {
         let orrery = Orrery::new();
-        let file = orrery.file("ticks.ndjson", format!("{good}{bad}{}", bar(2, 650.0, 650.0, 0)));
+        let file = orrery.file("ticks.ndjson", format!("{empty}{bad}{good}"));
         let report =
             orrery.run(&["import", "--json", file.to_str().expect("UTF-8")]).expect(1).json();
         assert_eq!(report["refused"][reason], 1, "{bad}: {report:#}");

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Volume profiles of a captured day, counted without orrery.
 
-usage: gravity.py KIND CAPTURE BODIES
+usage: gravity.py KIND MULTIPLIER CAPTURE BODIES
 
-KIND is trades or bars; CAPTURE the captured text; BODIES what
-`orrery gravity SPX --profile all --json` printed for it. Everything is counted
-in whole numbers and fractions from the captured text: prices are in 1/10,000 of
-a dollar, ten points of the index per dollar. Structures are found anew from the
-published definitions. Prints one line per profile and leaves with 1 when a
+KIND is trades or bars; MULTIPLIER points of the index per dollar; CAPTURE the
+captured text, whose prices are in 1/10,000 of a dollar; BODIES what `orrery
+gravity SPX --profile all --json` printed for it. Everything is counted in whole
+numbers and fractions from the captured text, and structures are found anew from
+the published definitions. Prints one line per profile and leaves with 1 when a
 number differs. Needs the standard library only.
 """
 
@@ -26,7 +26,7 @@ def down(x):
     return x.numerator // x.denominator
 
 
-def counted(kind, text, definitions):
+def counted(kind, by, text, definitions):
     """Units of 1/30 share: by bin, by bin unspread, lost."""
     to_bin = half_even if definitions["rounding"] == "half_even" else down
     whole = definitions["share"] == "truncated"
@@ -40,7 +40,7 @@ def counted(kind, text, definitions):
         cells = line.split(",")
         if kind == "trades":
             price, size = int(cells[1]), int(cells[2])
-            put(spread, to_bin(Fraction(price, 1000)), size * PARTS)
+            put(spread, to_bin(price * by), size * PARTS)
             continue
         _, _, high, low, close, volume = (int(cell) for cell in cells)
         if volume == 0:
@@ -48,17 +48,17 @@ def counted(kind, text, definitions):
         each = volume // PARTS * PARTS if whole else volume
         if high > low:
             for i in range(PARTS):
-                point = Fraction(low * PARTS + i * (high - low), PARTS * 1000)
+                point = Fraction(low * PARTS + i * (high - low), PARTS) * by
                 put(spread, to_bin(point), each)
             lost += volume * PARTS - each * PARTS
         elif definitions["rangeless"] == "at_price":
-            put(spread, to_bin(Fraction(low, 1000)), volume * PARTS)
+            put(spread, to_bin(low * by), volume * PARTS)
         else:
             lost += volume * PARTS
         if definitions["raw"] == "close":
-            place = Fraction(close, 1000)
+            place = close * by
         else:
-            place = Fraction(high + low, 2000)
+            place = Fraction(high + low, 2) * by
         put(raw, to_bin(place), volume * PARTS)
     return spread, (spread if kind == "trades" else raw), lost
 
@@ -179,16 +179,21 @@ def memory(bins, nodes, crevasses):
 
 
 def main():
-    kind, capture, asked = sys.argv[1:]
+    kind, multiplier, capture, asked = sys.argv[1:]
+    by = Fraction(multiplier) / 10_000
     text = open(capture, encoding="utf-8").read()
     wrong = 0
     for one in json.load(open(asked, encoding="utf-8")):
-        name, body = one["profile"], one["body"]
-        meta = body["meta"]
-        spread, raw, lost = counted(kind, text, meta["definitions"])
-        first, last = shown(spread, meta["definitions"]["prices"])
+        name, body, definitions = one["profile"], one["body"], one["definitions"]
+        spread, raw, lost = counted(kind, by, text, definitions)
+        extent = shown(spread, definitions["prices"])
+        if extent is None or body is None:
+            print(f"{name}: nothing to show")
+            wrong += extent is not None or body is not None
+            continue
+        (first, last), meta = extent, body["meta"]
         bins = compact(spread, first, last)
-        detection = meta["detection"]
+        detection = definitions["detection"]
         if detection.startswith("percentile"):
             nodes, wells, crevasses = percentile(bins, detection.endswith("single"))
         else:
