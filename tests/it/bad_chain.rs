@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use crate::live::Live;
 use crate::support::Orrery;
 use crate::support::chain::{Leg, healthy, legs, page, spx};
 
@@ -59,6 +60,10 @@ fn gammas_that_vanish_are_kept_out_told_and_believed_the_third_time() {
     assert_eq!(gex["levels"]["call_wall"], Value::Null, "{gex:#}");
     assert_eq!(gex["quality"]["absent"], json!(["all_gammas_zero"]));
     assert_eq!(quality(&orrery, "epoch")["damaged"], Value::Null);
+
+    let live = Live::start(&orrery, &[]);
+    live.wait_for("/metrics", "orrery_damaged_chains 2");
+    assert_eq!(live.terminate(), 0);
 
     import(&orrery, "c.ndjson", spx(AT[4], &healthy()), 0);
     assert_eq!(body(&orrery, "SPX", "gex")["levels"]["call_wall"], wall, "and it recovers");
