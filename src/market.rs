@@ -5,9 +5,12 @@
 pub mod black_scholes;
 pub mod book;
 pub mod calendar;
+pub mod conditions;
 pub mod epoch;
 pub mod exponential;
 pub mod implied;
 pub mod live_book;
+pub mod side;
+pub mod tape;
 pub mod ticker;
 pub mod topology;

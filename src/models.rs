@@ -5,6 +5,7 @@
 //! each model what changed and asks it for a body when its timer comes due.
 
 pub mod candles;
+pub mod flow;
 pub mod gex;
 pub mod gravity;
 pub mod heatmap;
@@ -18,13 +19,16 @@ use orrery_replay::fold::RestoreError;
 
 use self::parameters::{Parameters, proxies_of};
 use crate::market::book::{Market, Slot};
+use crate::market::tape::Print;
 
 /// Fresh models of a new epoch, in the order in which their bodies come out.
 #[must_use]
 pub fn epoch_models(_symbol: &str, parameters: &Parameters) -> Vec<Box<dyn Model>> {
     let gex = gex::Gex::all(&parameters.gex).map(|model| Box::new(model) as Box<dyn Model>);
     let heatmap = heatmap::Heatmap::all(&parameters.heatmap);
-    gex.chain(heatmap.map(|model| Box::new(model) as Box<dyn Model>)).collect()
+    let heatmap = heatmap.map(|model| Box::new(model) as Box<dyn Model>);
+    let flow = Box::new(flow::Flow::new(parameters.flow, parameters.tape)) as Box<dyn Model>;
+    gex.chain(heatmap).chain([flow]).collect()
 }
 
 /// Fresh models of a new partition, in the order in which their bodies come
@@ -53,11 +57,11 @@ pub fn gravity_models(symbol: &str, parameters: &Parameters) -> Vec<Box<dyn Mode
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Scope {
     /// One instance per epoch; dropped when the epoch retires. It is told
-    /// everything that happens, and of [`Change::Spot`] only when the value
-    /// moved.
+    /// everything that happens to its contracts, and of [`Change::Spot`] only
+    /// when the value moved.
     Epoch,
     /// One instance per partition; outlives epochs. It is not told of single
-    /// contracts ([`Change::Quote`], [`Change::Trade`]), and sees the book of
+    /// contracts ([`Change::Quote`], [`Change::Trade`], the tape), and sees the book of
     /// the active epoch only.
     Partition,
 }
@@ -71,6 +75,31 @@ pub enum Change<'a> {
     Quote(Slot),
     /// A contract traded.
     Trade(Slot),
+    /// A trade of a contract is on the tape, judged by the quote before it.
+    /// [`Change::Trade`] was told of what it did to the book.
+    Print {
+        /// The contract.
+        slot: Slot,
+        /// The trade.
+        print: &'a Print,
+    },
+    /// A trade that was told of as [`Change::Print`] never was.
+    Withdrawn {
+        /// The contract.
+        slot: Slot,
+        /// The trade.
+        print: &'a Print,
+    },
+    /// A trade that was told of as [`Change::Print`] was another one: another
+    /// price, size or kind, judged by the evidence of its own moment.
+    Corrected {
+        /// The contract.
+        slot: Slot,
+        /// As it was told.
+        was: &'a Print,
+        /// As it is; of the same event.
+        is: &'a Print,
+    },
     /// The price of the underlying moved.
     Spot,
     /// The underlying (or its proxy, already scaled) traded.
@@ -126,6 +155,12 @@ pub trait Model: Send {
     fn profile(&self) -> &'static str;
     /// How long it lives.
     fn scope(&self) -> Scope;
+    /// Whether the instance of a new epoch begins with the state of the one
+    /// before it. What sums up a session does not begin again when strikes are
+    /// listed. Default: no.
+    fn outlives_epochs(&self) -> bool {
+        false
+    }
     /// Shortest time between two bodies, ns. Bodies come out at multiples of it.
     fn cadence_ns(&self) -> i64;
     /// Takes a change; returns whether a body has become due.

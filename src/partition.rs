@@ -18,6 +18,7 @@ mod promotion;
 mod quality;
 mod state;
 mod status;
+mod tape;
 #[cfg(test)]
 mod tests;
 
@@ -39,6 +40,7 @@ use crate::market::book::{Book, Market, Spot, SpotSource};
 use crate::market::calendar::Venue;
 use crate::market::epoch::{Active, EpochRecord, History, Moment, Warming};
 use crate::market::live_book::{Taken, Tick};
+use crate::market::tape::Tape;
 use crate::models::parameters::Parameters;
 use crate::models::{self, Change, Model, Scope, next_tick};
 use crate::views::{self, Bodies, View};
@@ -82,6 +84,8 @@ pub struct Partition {
     bodies: Bodies,
     history: History,
     counters: Counters,
+    /// Trades of the session's contracts.
+    tape: Tape,
     /// What the last chain that was believed looked like.
     baseline: Option<Baseline>,
     /// The newest damaged chain, until one is believed again.
@@ -106,6 +110,7 @@ impl Partition {
         Partition {
             here: Here::new(symbol, parameters.calendar),
             instruments: Instruments::new(symbol, &parameters.proxies),
+            tape: Tape::new(parameters.tape),
             parameters,
             makers,
             active: None,
@@ -205,11 +210,7 @@ impl Partition {
         }
         let size = trade.size as f64;
         match self.instruments.role(input.event.instrument) {
-            Role::Contract => {
-                if !self.contract(input, Tick::Trade { price, day_volume: None }) {
-                    self.miss(|c| &mut c.geometry_miss_trades);
-                }
-            }
+            Role::Contract => self.contract_trade(input, trade),
             Role::Underlying => {
                 self.tell_everybody(&Change::UnderlyingTrade { proxy: None, price, size });
                 self.observe_spot(input, price, SpotSource::Trade);
@@ -375,6 +376,7 @@ impl Partition {
 impl Fold for Partition {
     fn apply(&mut self, input: &Input<'_>, out: &mut Outbox) {
         self.here.advance(Some(input.seq), input.event.recv);
+        self.turn_tape();
         if let Some(ticker) = input.ticker {
             self.instruments.define(input.event.instrument, ticker);
         }
@@ -399,6 +401,7 @@ impl Fold for Partition {
                 self.counters.corrections += 1;
                 if let Some(right) = input.blob {
                     self.tell_everybody(&Change::Correction { corrects: *corrects, right });
+                    self.correction(*corrects, right);
                 }
             }
             // The feed took the rest of the chain away; the book keeps what it had.
@@ -434,6 +437,7 @@ impl Fold for Partition {
 
     fn fire(&mut self, due: RecvTime, out: &mut Outbox) {
         self.here.advance(None, due);
+        self.turn_tape();
         self.consider_promotion(out);
         if self.silence_due.is_some_and(|at| at <= due) {
             self.notice_silence();

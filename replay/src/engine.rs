@@ -14,6 +14,8 @@
 //! - events about an instrument go to the partitions that want its ticker;
 //!   events about none go to all; bookkeeping other than `InstrumentDefined`
 //!   goes to none;
+//! - the condition list of a quote or trade is told with it, also to partitions
+//!   that were born after the list was defined;
 //! - artifacts are ordered by the event that brought them out, then by the
 //!   partition's birth, then as the fold put them out.
 
@@ -39,7 +41,7 @@ pub use crate::artifact::Made;
 /// First bytes of a saved engine.
 const MAGIC: &[u8; 8] = b"ORRYFOLD";
 /// Layout of a saved engine.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// The folds of all partitions at one position of the journal.
 pub struct Engine {
@@ -118,6 +120,7 @@ impl Engine {
     pub fn blob_needed(event: &Event) -> Option<Address> {
         match &event.body {
             Body::InstrumentDefined(text) => text.blob(),
+            Body::ConditionsDefined { blob, .. } => Some(*blob),
             body => body.fold_blob(),
         }
     }
@@ -185,6 +188,13 @@ impl Engine {
             Body::InstrumentDefined(InlineText::Blob(_)) => {
                 blob.and_then(|b| std::str::from_utf8(b).ok()).ok_or(EngineError::Blob { seq })?
             }
+            Body::ConditionsDefined { id, .. } => {
+                let bytes = blob.ok_or(EngineError::Blob { seq })?;
+                let (codes, _) = bytes.as_chunks::<4>();
+                let list = codes.iter().map(|code| u32::from_le_bytes(*code)).collect();
+                Arc::make_mut(&mut self.routes).define_conditions(*id, list);
+                return Ok(Vec::new());
+            }
             _ => return Ok(Vec::new()),
         };
         if let Some(route) = self.routes.get(event.instrument) {
@@ -211,9 +221,10 @@ impl Engine {
     /// The whole state as canonical bytes: equal states give equal bytes.
     ///
     /// ```text
-    /// magic ORRYFOLD | format u32 = 1 | configuration 32 | seq u64 | recv i64
+    /// magic ORRYFOLD | format u32 = 2 | configuration 32 | seq u64 | recv i64
     /// partitions u64, each: name
     /// instruments u64, each: id u32, defined u64, ticker
+    /// condition lists u64, each: codes u64, each u32
     /// per partition: name, born u64, seq_last u64, clock i64, ledger, fold (length u64 + bytes)
     /// ledger: families u64, each: name, version u64, epoch (presence u8, 32),
     ///         profile, content 32, header hash 32, seq_last u64

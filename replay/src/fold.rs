@@ -21,6 +21,9 @@ pub struct Input<'a> {
     pub ticker: Option<&'a str>,
     /// The blob of [`orrery_journal::event::Body::fold_blob`], when it has one.
     pub blob: Option<&'a [u8]>,
+    /// Conditions of a quote or trade as the vendor listed them. Empty where it
+    /// listed none; `None` where the list's definition was never seen.
+    pub conditions: Option<&'a [u32]>,
 }
 
 /// Identity of an epoch: blake3 over its canonical topology.

@@ -1,7 +1,8 @@
-//! Which partitions want the events of which instrument.
+//! Which partitions want the events of which instrument, and what the numbers
+//! of condition lists stand for.
 //!
-//! Built from `InstrumentDefined` events alone, so that it is a function of the
-//! journal and of [`World::partitions`]. It only grows: a table that is newer
+//! Built from defining events alone, so that it is a function of the journal
+//! and of [`World::partitions`]. It only grows: a table that is newer
 //! than an event routes that event the same way.
 
 use std::sync::Arc;
@@ -28,6 +29,8 @@ pub(crate) struct Routes {
     by_id: Vec<Option<Route>>,
     /// Partition names by dense number, in order of creation.
     names: Vec<Box<str>>,
+    /// Condition lists by id, from 1.
+    conditions: Vec<Arc<[u32]>>,
 }
 
 impl Routes {
@@ -58,6 +61,22 @@ impl Routes {
         );
     }
 
+    /// The condition list of an id; 0 is the empty one.
+    pub(crate) fn conditions(&self, id: u32) -> Option<&[u32]> {
+        match id.checked_sub(1) {
+            None => Some(&[]),
+            Some(at) => self.conditions.get(at as usize).map(|list| &**list),
+        }
+    }
+
+    /// Adds a condition list. Ids are dense and ascending; one that is known
+    /// already, or that leaves a hole, is not taken.
+    pub(crate) fn define_conditions(&mut self, id: u32, list: Arc<[u32]>) {
+        if id as usize == self.conditions.len() + 1 {
+            self.conditions.push(list);
+        }
+    }
+
     fn place(&mut self, id: InstrumentId, route: Route) {
         let at = id.0 as usize;
         if self.by_id.len() <= at {
@@ -84,6 +103,11 @@ impl Routes {
                 e.text(&route.ticker);
             }
         }
+        e.count(self.conditions.len());
+        for list in &self.conditions {
+            e.count(list.len());
+            list.iter().for_each(|code| e.u32(*code));
+        }
     }
 
     pub(crate) fn load(d: &mut Decoder<'_>, world: &dyn World) -> Result<Routes, RestoreError> {
@@ -103,6 +127,10 @@ impl Routes {
             let defined = d.seq()?;
             let ticker = d.text()?;
             routes.define(world, id, ticker, defined);
+        }
+        for _ in 0..d.count()? {
+            let list = d.list(Decoder::u32)?;
+            routes.conditions.push(list.into());
         }
         if routes.names.len() != partitions {
             return Err(RestoreError(

@@ -1,6 +1,6 @@
 //! `orrery levels`: named levels under one or several profiles, side by side.
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Args;
 use orrery_journal::units::Seq;
 use orrery_replay::as_of::At;
@@ -63,14 +63,29 @@ pub fn run(common: &Common, command: &Levels) -> anyhow::Result<Exit> {
     let archive = data.into_archive(common.threads);
     open::catch_up(&archive)?;
     let seq = open::moment(archive.journal(), command.at.as_deref())?;
-    let bodies = asked(&archive, &command.symbol, seq, |market| {
-        profiles.iter().map(|p| Gex::ask(market, &parameters, *p)).collect::<Option<Vec<_>>>()
+    let all = command.profile.iter().any(|name| name == "all");
+    let answers = asked(&archive, &command.symbol, seq, |market| {
+        let ask = |p: &Chosen| (*p, Gex::ask(market, &parameters, *p));
+        profiles.iter().map(ask).collect::<Vec<_>>()
     })?;
-    let bodies = bodies.with_context(|| {
-        format!("{} has no chain with what these profiles need at event {seq}", command.symbol)
-    })?;
-    let bodies: Vec<Value> =
-        bodies.iter().map(|body| serde_json::from_slice(body)).collect::<Result<_, _>>()?;
+    let (mut profiles, mut bodies) = (Vec::new(), Vec::<Value>::new());
+    for (profile, body) in answers {
+        match body {
+            Some(body) => {
+                profiles.push(profile);
+                bodies.push(serde_json::from_slice(&body)?);
+            }
+            // Of all profiles, those that need what this chain lacks are left out.
+            None if all => {}
+            None => {
+                let (symbol, name) = (&command.symbol, profile.get().name);
+                bail!("{symbol} has no chain with what {name} needs at event {seq}");
+            }
+        }
+    }
+    if bodies.is_empty() {
+        bail!("{} has no chain with what any profile needs at event {seq}", command.symbol);
+    }
     if common.json {
         let named = profiles.iter().zip(&bodies).map(|(profile, body)| {
             serde_json::json!({ "profile": profile.get().name, "seq": seq.0, "body": body })

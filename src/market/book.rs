@@ -80,6 +80,30 @@ pub struct ContractState {
     pub theta: Option<f64>,
     /// Vendor's vega.
     pub vega: Option<f64>,
+    /// What the session's regular trades came to, by side; `None` where there
+    /// was none.
+    pub inventory: Option<Inventory>,
+}
+
+/// Contracts of the session's regular trades, by whose order they met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Inventory {
+    /// Wanted by buyers.
+    pub bought: u64,
+    /// Wanted by sellers.
+    pub sold: u64,
+    /// Nobody can say.
+    pub unknown: u64,
+}
+
+impl Inventory {
+    /// Contracts that the others hold if they took every trade: the dealers'
+    /// position, positive when they are long. `None` where no side is known.
+    #[must_use]
+    pub fn dealers(&self) -> Option<f64> {
+        let known = self.bought > 0 || self.sold > 0;
+        known.then_some(self.sold as f64 - self.bought as f64)
+    }
 }
 
 /// Why a quote has no middle.

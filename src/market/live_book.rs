@@ -9,12 +9,12 @@
 use std::sync::Arc;
 
 use orrery_journal::event::ChainRow;
-use orrery_journal::units::{RecvTime, TradingDay, VendorTime};
+use orrery_journal::units::{InstrumentId, RecvTime, TradingDay, VendorTime};
 use orrery_replay::canonical::{Decoder, Encoder};
 use orrery_replay::fold::RestoreError;
 use serde::{Deserialize, Serialize};
 
-use super::book::{Book, Contract, ContractState, Slot, Topology};
+use super::book::{Book, Contract, ContractState, Inventory, Slot, Topology};
 use super::calendar;
 
 /// Which contracts have to be quoted before an epoch may be shown.
@@ -172,6 +172,21 @@ impl LiveBook {
             _ => {}
         }
         taken
+    }
+
+    /// Writes what the session's trades of a contract came to.
+    pub fn put_inventory(&mut self, slot: Slot, inventory: Option<Inventory>) {
+        if let Some(state) = self.book.states.get_mut(slot) {
+            state.inventory = inventory;
+        }
+    }
+
+    /// Writes what the session's trades of all contracts came to.
+    pub fn put_inventories(&mut self, of: impl Fn(InstrumentId) -> Option<Inventory>) {
+        let contracts = &self.book.topology.contracts;
+        for (state, contract) in self.book.states.iter_mut().zip(contracts) {
+            state.inventory = of(contract.instrument);
+        }
     }
 
     /// Chooses the contracts that count for promotion, around a price.
@@ -364,8 +379,6 @@ fn restore_state(d: &mut Decoder<'_>) -> Result<ContractState, RestoreError> {
 #[cfg(test)]
 pub(crate) mod tests {
     use std::collections::BTreeMap;
-
-    use orrery_journal::units::InstrumentId;
 
     use super::*;
     use crate::market::calendar::TradingCalendar;

@@ -165,6 +165,9 @@ impl Model for Gex {
             }
             Change::Quote(_) => definitions.greeks != Greeks::Vendor,
             Change::Trade(_) => definitions.position == Position::Volume,
+            Change::Print { .. } | Change::Withdrawn { .. } | Change::Corrected { .. } => {
+                definitions.position == Position::Flow
+            }
             _ => false,
         };
         if seen {
@@ -188,6 +191,7 @@ impl Model for Gex {
                 && match definitions.position {
                     Position::OpenInterest => s.open_interest.is_some(),
                     Position::Volume => s.volume.is_some(),
+                    Position::Flow => s.inventory.is_some_and(|i| i.dealers().is_some()),
                 }
         });
         if !tells {

@@ -11,9 +11,10 @@ use orrery_journal::Calendar;
 use orrery_journal::units::{Address, NANOS_PER_SECOND};
 use serde::{Deserialize, Serialize};
 
-use super::{gex, gravity, heatmap};
+use super::{flow, gex, gravity, heatmap};
 use crate::market::calendar::{CALENDAR_VERSION, TradingCalendar};
 use crate::market::live_book::InnerParameters;
+use crate::market::tape::TapeParameters;
 use crate::market::topology::TopologyParameters;
 
 /// Domain of configuration hashes; never used for anything else.
@@ -49,6 +50,10 @@ pub struct Parameters {
     pub gex: gex::Parameters,
     /// How volume is put into bins, and which of it counts.
     pub gravity: gravity::Parameters,
+    /// How trades of contracts are judged.
+    pub tape: TapeParameters,
+    /// What the flow of trades is weighed with.
+    pub flow: flow::Parameters,
 }
 
 /// Whose volume a ticker stands in for.
@@ -151,6 +156,8 @@ impl Default for Parameters {
             heatmap: heatmap::Parameters::default(),
             gex: gex::Parameters::default(),
             gravity: gravity::Parameters::default(),
+            tape: TapeParameters::default(),
+            flow: flow::Parameters::default(),
         }
     }
 }
@@ -233,6 +240,19 @@ impl Parameters {
         if let Err((name, why)) = self.gravity.check() {
             return refuse(name, why);
         }
+        if self.tape.quote_age_max_s <= 0 || self.tape.recall_max > 16_777_216 {
+            return refuse(
+                "tape",
+                "quote_age_max_s must be above 0, recall_max at most 16,777,216",
+            );
+        }
+        let pricing = &self.flow.pricing;
+        if !positive(pricing.iv_cap) || pricing.t_floor_s <= 0 {
+            return refuse("flow.pricing", "iv_cap and t_floor_s must be above 0");
+        }
+        if !pricing.rate.is_finite() || !pricing.carry.is_finite() {
+            return refuse("flow.pricing", "rate and carry must be numbers");
+        }
         self.heatmap.check()?;
         let defaults = [self.topology.multiplier_default, self.topology.multiplier_default_crypto];
         if !defaults.into_iter().all(positive) {
@@ -311,6 +331,8 @@ mod tests {
             changed(|p| drop(p.proxies.remove("QQQ"))),
             changed(|p| p.gravity.days = Some(5)),
             changed(|p| p.gravity.steps = BTreeMap::from([("XSP".to_owned(), 0.25)])),
+            changed(|p| p.tape.quote_age_max_s += 1),
+            changed(|p| p.flow.pricing.rate = 0.01),
         ];
         let different: std::collections::BTreeSet<_> = hashes.iter().collect();
         assert_eq!(different.len(), hashes.len());

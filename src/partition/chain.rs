@@ -9,7 +9,7 @@ use orrery_replay::fold::{Input, RestoreError};
 use super::Partition;
 use super::damage::{Baseline, Damage, volatilities_in_percent};
 use super::instruments::Role;
-use super::living::{Living, tell, timed};
+use super::living::{Living, inherit, tell, timed};
 use crate::market::book::SpotSource;
 use crate::market::epoch::Epoch;
 use crate::market::topology::{self, Declared};
@@ -141,13 +141,14 @@ impl Partition {
     fn warm(&mut self, rows: &[ChainRow], declared: Declared, last: LastChain) {
         let now = self.here.now;
         let mut deadline = now.plus_nanos(self.parameters.epochs.warming_max_ns);
-        let mut same = None;
+        let (mut same, mut abandoned) = (None, None);
         if let Some(warming) = self.warming.take() {
             if warming.epoch.record.id == declared.topology.id {
                 same = Some(warming);
             } else {
                 deadline = deadline.min(warming.epoch.state.deadline);
                 self.history.put(&warming.epoch.abandon(self.here.moment()));
+                abandoned = Some(warming.models);
             }
         }
         let is_new = same.is_none();
@@ -158,6 +159,13 @@ impl Partition {
         });
         warming.epoch.live.refresh(rows, &declared.row_of_slot, now);
         warming.chain = Some(last);
+        if is_new {
+            warming.epoch.live.put_inventories(|id| self.tape.inventory(id));
+            let active = self.active.as_ref().map(|a| a.models.as_slice());
+            let before = abandoned.as_deref().or(active).unwrap_or_default();
+            let market = self.here.market(Some(warming.epoch.live.book()));
+            inherit(&mut warming.models, before, &market);
+        }
         warming.epoch.record.chains += 1;
         warming.tell(&Change::Chain, &self.here);
         self.history.put(&warming.epoch.record);

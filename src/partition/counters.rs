@@ -42,6 +42,10 @@ pub struct Counters {
     /// Corrections of earlier events; what a model could do with them stands in
     /// its quality block.
     pub corrections: u64,
+    /// Of these: not readable, so that the event stands as it was.
+    pub unreadable_corrections: u64,
+    /// Cancels of a trade that is not, or no longer, remembered.
+    pub unmatched_cancels: u64,
 }
 
 impl Counters {
@@ -80,6 +84,8 @@ impl Counters {
             duplicate_rows,
             gaps,
             corrections,
+            unreadable_corrections,
+            unmatched_cancels,
         } = *self;
         for count in [
             geometry_miss_quotes,
@@ -98,6 +104,8 @@ impl Counters {
             duplicate_rows,
             gaps,
             corrections,
+            unreadable_corrections,
+            unmatched_cancels,
         ] {
             e.u64(count);
         }
@@ -121,6 +129,8 @@ impl Counters {
             duplicate_rows: d.u64()?,
             gaps: d.u64()?,
             corrections: d.u64()?,
+            unreadable_corrections: d.u64()?,
+            unmatched_cancels: d.u64()?,
         })
     }
 }

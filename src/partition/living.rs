@@ -33,6 +33,21 @@ pub(super) fn tell(models: &mut [Timed], change: &Change<'_>, market: &Market<'_
     }
 }
 
+/// Gives the state of models that outlive epochs to their successors.
+pub(super) fn inherit(models: &mut [Timed], before: &[Timed], market: &Market<'_>) {
+    for timed in models.iter_mut().filter(|t| t.model.outlives_epochs()) {
+        let same = |t: &&Timed| t.model.family() == timed.model.family();
+        let Some(old) = before.iter().find(same) else { continue };
+        let mut state = Vec::new();
+        old.model.save(&mut state);
+        // Of the same kind, so it takes its own bytes; where it did not, it would
+        // begin empty and its coverage would say so.
+        if timed.model.restore(&state, market).is_ok() {
+            timed.due = old.due;
+        }
+    }
+}
+
 /// An epoch that has not retired, with models of its own.
 pub(super) struct Living<S> {
     pub(super) epoch: Epoch<S>,

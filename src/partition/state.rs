@@ -1,7 +1,7 @@
 //! The whole state of a partition as canonical bytes, and back.
 //!
 //! What follows from the rest (slots of instruments, counts of quotes, bounds of
-//! the day) is not saved but found again.
+//! the day, what a book says of its session's trades) is not saved but found again.
 
 use std::sync::Arc;
 
@@ -18,6 +18,7 @@ use crate::market::epoch::{
     Active, Epoch, History, Warming, restore_record, restore_topology, save_record, save_topology,
 };
 use crate::market::live_book::LiveBook;
+use crate::market::tape::Tape;
 use crate::models::Scope;
 use crate::views::Bodies;
 
@@ -33,6 +34,7 @@ pub(super) fn save(partition: &Partition, out: &mut Vec<u8>) {
     partition.instruments.save(e);
     partition.history.save(e);
     partition.counters.save(e);
+    partition.tape.save(e);
     e.option(partition.baseline, |e, b| b.save(e));
     e.option(partition.doubt, |e, doubt| doubt.save(e));
     e.option(partition.silence_due, Encoder::recv);
@@ -71,6 +73,7 @@ pub(super) fn restore(like: &Partition, bytes: &[u8]) -> Result<Partition, Resto
     fresh.instruments = like.instruments.restore(d)?;
     fresh.history = History::restore(d)?;
     fresh.counters = Counters::restore(d)?;
+    fresh.tape = Tape::restore(like.parameters.tape, d)?;
     fresh.baseline = d.option(Baseline::restore)?;
     fresh.doubt = d.option(Doubt::restore)?;
     fresh.silence_due = d.option(Decoder::recv)?;
@@ -79,6 +82,7 @@ pub(super) fn restore(like: &Partition, bytes: &[u8]) -> Result<Partition, Resto
     fresh.warming =
         d.option(|d| restore_living(&fresh, d, |d| Ok(Warming { deadline: d.recv()? })))?;
     fresh.assign_slots();
+    fresh.write_inventories();
     let book = fresh.active.as_ref().map(|a| a.epoch.live.book());
     restore_models(&mut fresh.models, d, |model, bytes| {
         model.model.restore(bytes, &fresh.here.market(book))

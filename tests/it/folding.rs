@@ -109,7 +109,9 @@ impl Fielded {
         let source = SourceId(1);
         let recv = self.now;
         let event = Event { recv, vendor_time: vendor, instrument, source, extended: false, body };
-        let input = Input { seq: Seq(self.seq), event: &event, ticker: Some(ticker), blob };
+        let conditions = Some(&[][..]);
+        let input =
+            Input { seq: Seq(self.seq), event: &event, ticker: Some(ticker), blob, conditions };
         for symbol in self.world.partitions(ticker) {
             let world = &self.world;
             let fold = self.folds.entry(symbol.clone()).or_insert_with(|| world.fold(&symbol));

@@ -12,6 +12,7 @@ mod damage;
 mod day;
 mod determinism;
 mod export;
+mod flow;
 mod folding;
 mod gravity;
 mod grpc;

@@ -195,7 +195,7 @@ impl Share {
             return Ok(());
         }
         if event.instrument == InstrumentId::NONE {
-            let input = Input { seq, event, ticker: None, blob };
+            let input = Input { seq, event, ticker: None, blob, conditions: Some(&[]) };
             for cell in self.cells.iter_mut().filter(|c| c.born <= seq) {
                 cell.apply(&input, made);
             }
@@ -207,7 +207,13 @@ impl Share {
             .ok_or(EngineError::UndefinedInstrument { seq, id: event.instrument })?;
         // The blob of a definition is only its long ticker, which is told anyway.
         let blob = if defines { None } else { blob };
-        let input = Input { seq, event, ticker: Some(&route.ticker), blob };
+        let listed = match &event.body {
+            Body::Quote(quote) => quote.conditions,
+            Body::Trade(trade) => trade.conditions,
+            _ => 0,
+        };
+        let conditions = routes.conditions(listed);
+        let input = Input { seq, event, ticker: Some(&route.ticker), blob, conditions };
         for number in &*route.partitions {
             // Cells of a share are `stride` apart, so the place follows from the number.
             let place = (number / self.stride) as usize;

@@ -89,8 +89,13 @@ impl Fold for Toy {
                 self.dirty(input.event.recv);
             }
             Body::Trade(t) => {
-                let body =
-                    format!("{{\"price\":{},\"on\":\"{}\"}}", t.price, input.ticker.unwrap_or("?"));
+                let conditions = input.conditions.expect("every list is defined before its use");
+                assert_eq!(conditions.is_empty(), t.conditions == 0);
+                let body = format!(
+                    "{{\"price\":{},\"on\":\"{}\",\"conditions\":{conditions:?}}}",
+                    t.price,
+                    input.ticker.unwrap_or("?"),
+                );
                 out.outputs.push(self.output("trade", body));
             }
             Body::ChainSnapshot(c) => {
@@ -237,7 +242,10 @@ pub fn facts(seed: u64, count: usize, days: i64) -> Vec<Draft> {
             ),
             6..=12 => {
                 let trade = Trade { price, size: 1, ..Trade::default() };
-                draft(now, about, DraftBody::Trade { trade, conditions: Box::default() })
+                // Lists that partitions born later use, too.
+                let code = (price.0 / 10_000_000 % 5) as u32;
+                let conditions: Vec<u32> = (0..code).collect();
+                draft(now, about, DraftBody::Trade { trade, conditions: conditions.into() })
             }
             n => {
                 let quote = Quote { bid: Some(price), ..Quote::default() };

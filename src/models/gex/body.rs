@@ -13,7 +13,7 @@ use super::exposure::{Cell, Excluded, Exposures, Layout, Scales, Signed};
 use super::flip::{self, Curve, FlipLeftOut, FlipParameters};
 use super::held::Pricing;
 use super::levels::{self, Ranked, StrikeExposure};
-use super::profile::{Definitions, FlipMethod, Profile};
+use super::profile::{Definitions, FlipMethod, Position, Profile};
 use crate::market::book::{Book, Market, Spot};
 use crate::market::calendar::dte;
 use crate::market::implied::NoVolatility;
@@ -185,7 +185,18 @@ struct Quality {
     stale_after_s: i64,
     chain_age_ms: Option<i64>,
     spot_age_ms: Option<i64>,
+    /// What stands behind the positions, where they are those of the flow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flow: Option<FlowQuality>,
     absent: Vec<&'static str>,
+}
+
+/// How much of the session's regular trades in living contracts was signed.
+#[derive(Serialize)]
+struct FlowQuality {
+    contracts: f64,
+    signed: f64,
+    coverage: Option<f64>,
 }
 
 /// What a body is made of.
@@ -404,8 +415,26 @@ fn quality(parts: &Parts<'_>) -> Quality {
         stale_after_s: parameters.stale_after_s,
         chain_age_ms,
         spot_age_ms: market.spot.map(|s| age(s.at)),
+        flow: flow_quality(parts),
         absent: absent(market.spot, sums),
     }
+}
+
+fn flow_quality(parts: &Parts<'_>) -> Option<FlowQuality> {
+    if parts.profile.definitions.position != Position::Flow {
+        return None;
+    }
+    let book = parts.book;
+    let slots = book.topology.contracts.iter().zip(&book.states);
+    let living = slots.filter(|(contract, _)| contract.settles_at >= parts.as_of);
+    let (mut contracts, mut signed) = (0.0, 0.0);
+    for session in living.filter_map(|(_, state)| state.inventory) {
+        let known = session.bought as f64 + session.sold as f64;
+        signed += known;
+        contracts += known + session.unknown as f64;
+    }
+    let coverage = (contracts > 0.0).then(|| signed / contracts);
+    Some(FlowQuality { contracts, signed, coverage })
 }
 
 /// Why levels are missing, when they are.

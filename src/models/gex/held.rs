@@ -97,7 +97,8 @@ impl Volatility {
 /// What is summed, each per contract held.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Held {
-    /// Contracts that dealers hold by the profile's position, without sign.
+    /// Contracts that dealers hold by the profile's position; without sign
+    /// unless it is that of the flow.
     pub contracts: f64,
     /// Units of the underlying per contract.
     pub multiplier: f64,
@@ -146,13 +147,15 @@ impl Sign {
     pub const fn of(self, right: OptionRight) -> f64 {
         match (self, right) {
             (Sign::Naive, OptionRight::Call) | (Sign::Inverse, OptionRight::Put) => 1.0,
+            // The position has its own sign.
+            (Sign::Flow, _) => 1.0,
             _ => -1.0,
         }
     }
 }
 
 impl View<'_> {
-    /// Contracts held, by the profile's position; unsigned.
+    /// Contracts held, by the profile's position; unsigned, but for the flow's.
     ///
     /// # Errors
     /// Why it is not counted.
@@ -168,11 +171,13 @@ impl View<'_> {
         if self.definitions.dte_max.is_some_and(|most| dte > most) {
             return Err(Verdict::BeyondDays);
         }
+        let known = |n: &f64| n.is_finite() && *n >= 0.0;
         let stated = match self.definitions.position {
-            Position::OpenInterest => state.open_interest,
-            Position::Volume => state.volume,
+            Position::OpenInterest => state.open_interest.filter(known),
+            Position::Volume => state.volume.filter(known),
+            Position::Flow => state.inventory.and_then(|session| session.dealers()),
         };
-        match stated.filter(|n| n.is_finite() && *n >= 0.0) {
+        match stated {
             None => Err(Verdict::MissingPosition),
             Some(0.0) => Err(Verdict::ZeroPosition),
             Some(n) => Ok(n),

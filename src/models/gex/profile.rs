@@ -14,6 +14,8 @@ pub enum Sign {
     AllShort,
     /// Short calls, long puts: single names with call buying.
     Inverse,
+    /// Each contract by its own trades: the other side of those that were signed.
+    Flow,
 }
 
 /// How many contracts they hold: the size of n.
@@ -24,6 +26,8 @@ pub enum Position {
     OpenInterest,
     /// Contracts traded in the session.
     Volume,
+    /// Net of the session's signed trades by contract: sold less bought.
+    Flow,
 }
 
 /// What an exposure is measured in.
@@ -119,7 +123,7 @@ const NAIVE: Definitions = Definitions {
 
 /// All profiles that ship. A published one is never changed: other definitions
 /// are another version.
-pub const SHIPPED: [Profile; 11] = [
+pub const SHIPPED: [Profile; 12] = [
     Profile {
         name: "gex/naive-oi@1",
         family: "gex_naive_oi",
@@ -178,6 +182,13 @@ pub const SHIPPED: [Profile; 11] = [
         family: "gex_naive_volume",
         about: "long calls, short puts, by the session's volume",
         definitions: Definitions { position: Position::Volume, ..NAIVE },
+    },
+    Profile {
+        name: "gex/flow-signed@1",
+        family: "gex_flow_signed",
+        about: "the other side of the session's signed trades, contract by contract; \
+                what was held before the session is not in it",
+        definitions: Definitions { sign: Sign::Flow, position: Position::Flow, ..NAIVE },
     },
     Profile {
         name: "gex/naive-oi-quotes@1",

@@ -191,6 +191,8 @@ pub(super) struct Stage {
     ids: BTreeMap<String, InstrumentId>,
     seq: u64,
     now: RecvTime,
+    /// Conditions that come with the next events.
+    pub(super) conditions: Vec<u32>,
 }
 
 impl Stage {
@@ -199,9 +201,15 @@ impl Stage {
     }
 
     pub(super) fn with(symbol: &str, makers: Makers) -> Stage {
-        let parameters = Arc::new(Parameters::default());
+        Stage::with_parameters(symbol, makers, Parameters::default())
+    }
+
+    pub(super) fn with_parameters(symbol: &str, makers: Makers, parameters: Parameters) -> Stage {
+        let parameters = Arc::new(parameters);
         let partition = Partition::with_makers(symbol, parameters, makers);
-        Stage { partition, printed: Vec::new(), ids: BTreeMap::new(), seq: 0, now: START }
+        let ids = BTreeMap::new();
+        let (printed, conditions) = (Vec::new(), Vec::new());
+        Stage { partition, printed, ids, seq: 0, now: START, conditions }
     }
 
     /// Lets time pass; timers up to and at that moment fire.
@@ -268,7 +276,8 @@ impl Stage {
             extended: false,
             body,
         };
-        let input = Input { seq: Seq(self.seq), event: &event, ticker, blob };
+        let conditions = Some(&*self.conditions);
+        let input = Input { seq: Seq(self.seq), event: &event, ticker, blob, conditions };
         let mut out = Outbox::default();
         self.partition.apply(&input, &mut out);
         self.print(self.now, out);
@@ -328,7 +337,8 @@ impl Stage {
     pub(super) fn reborn(&mut self) {
         let bytes = self.saved();
         let parameters = Arc::clone(&self.partition.parameters);
-        let mut fresh = Partition::with_makers(self.partition.symbol(), parameters, MAKERS);
+        let makers = self.partition.makers;
+        let mut fresh = Partition::with_makers(self.partition.symbol(), parameters, makers);
         fresh.restore(&bytes).expect("its own bytes");
         self.partition = fresh;
         assert_eq!(self.saved(), bytes, "saving, restoring and saving again changes nothing");
