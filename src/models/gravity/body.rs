@@ -3,12 +3,13 @@
 use orrery_journal::units::{NANOS_PER_SECOND, TradingDay};
 use serde::Serialize;
 
+use super::counts::Counts;
 use super::held::{Kind, Shown, ShownDay};
 use super::histogram::{Extent, SCALE};
 use super::lines::Line;
 use super::profile::Definitions;
 use super::structures::{Detection, Structures};
-use super::{Counts, Gravity, Proxy, memory};
+use super::{Gravity, Proxy, memory};
 use crate::market::book::Market;
 
 #[derive(Serialize)]
@@ -120,7 +121,7 @@ pub(super) fn body(model: &Gravity, market: &Market<'_>) -> Option<Vec<u8>> {
             outlier_volume: extent.outlier_volume,
             outlier_factor: bounds.outlier_factor,
             bins_max: bounds.bins_max,
-            lost_volume: model.held.lost(),
+            lost_volume: shown.lost,
             bar_s: newest.and_then(|d| match d.kind {
                 Kind::Bars(length) if length > 0 => Some(length as f64 / NANOS_PER_SECOND as f64),
                 Kind::Bars(_) | Kind::Trades => None,

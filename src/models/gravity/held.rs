@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use orrery_journal::units::{Seq, TradingDay};
 
 use super::histogram::Histogram;
-use super::microbins::{BarVolume, MICROBINS, bin_of, is_price, is_volume, place, spread, units};
+use super::microbins::{BarVolume, bin_of, is_price, is_volume, place, spread, units};
 use super::profile::Definitions;
 
 /// Bars of more lengths than this in one day are refused.
@@ -65,6 +65,8 @@ struct Volume {
     spread: Histogram,
     /// Of bars: each in one bin.
     raw: Histogram,
+    /// Units that the definitions lose.
+    lost: u64,
 }
 
 /// First moment of a bar and first after it, vendor's ns.
@@ -113,8 +115,6 @@ pub struct Held {
     bars: VecDeque<Fact<KeptBar>>,
     /// End of the newest bar that is no longer kept one by one.
     forgotten: Option<i64>,
-    /// Units that the definitions lose.
-    lost: u64,
 }
 
 impl Held {
@@ -198,7 +198,7 @@ impl Held {
         let volume = self.volume(rules, key);
         let lost = spread(bar, *step, definitions, |bin, units| volume.spread.add(bin, units));
         place(bar, *step, definitions, |bin, units| volume.raw.add(bin, units));
-        self.lost = self.lost.saturating_add(lost);
+        volume.lost = volume.lost.saturating_add(lost);
         self.drop_empty(key);
     }
 
@@ -208,11 +208,7 @@ impl Held {
             let back = |bin, units| volume.spread.take_back(bin, units);
             let lost = spread(bar, *step, definitions, back);
             place(bar, *step, definitions, |bin, units| volume.raw.take_back(bin, units));
-            self.lost = self.lost.saturating_sub(lost);
-        } else {
-            // All of it was lost.
-            let lost = spread(bar, *step, definitions, |_, _| ());
-            self.lost = self.lost.saturating_sub(lost);
+            volume.lost = volume.lost.saturating_sub(lost);
         }
         self.drop_empty(key);
     }
@@ -227,7 +223,7 @@ impl Held {
     }
 
     fn drop_empty(&mut self, key: Key) {
-        if self.volumes.get(&key).is_some_and(|v| v.spread.is_empty() && v.raw.is_empty()) {
+        if self.volumes.get(&key).is_some_and(|v| *v == Volume::default()) {
             self.volumes.remove(&key);
         }
     }
@@ -257,12 +253,6 @@ impl Held {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.volumes.is_empty()
-    }
-
-    /// Shares that the definitions lose.
-    #[must_use]
-    pub fn lost(&self) -> f64 {
-        self.lost as f64 / f64::from(MICROBINS)
     }
 }
 

@@ -32,6 +32,8 @@ pub struct Shown {
     pub spread: Sum,
     /// In one bin each.
     pub raw: Sum,
+    /// Shares of these days that the definitions lose, before weighing.
+    pub lost: f64,
 }
 
 impl Held {
@@ -71,19 +73,21 @@ impl Held {
                 _ => best.push((*key, volume)),
             }
         }
-        let mut shown =
-            Shown { source, days: Vec::new(), spread: Sum::default(), raw: Sum::default() };
+        let (mut spread, mut raw, mut days) = (Sum::default(), Sum::default(), Vec::new());
+        let mut lost: u64 = 0;
         let count = best.len();
         for (i, (key, volume)) in best.into_iter().enumerate() {
             let age = (count - 1 - i) as f64;
             let weight = rules.half_life_days.map_or(1.0, |half| libm::exp2(-age / half));
-            shown.spread.add(&volume.spread, weight);
+            spread.add(&volume.spread, weight);
             let trades = key.kind == Kind::Trades;
-            shown.raw.add(if trades { &volume.spread } else { &volume.raw }, weight);
+            raw.add(if trades { &volume.spread } else { &volume.raw }, weight);
             let shares = volume.spread.units() as f64 / f64::from(MICROBINS);
             let day = ShownDay { day: key.day, kind: key.kind, weight, volume: shares };
-            shown.days.push(day);
+            days.push(day);
+            lost = lost.saturating_add(volume.lost);
         }
-        Some(shown)
+        let lost = lost as f64 / f64::from(MICROBINS);
+        Some(Shown { source, days, spread, raw, lost })
     }
 }

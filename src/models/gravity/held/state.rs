@@ -8,11 +8,11 @@ use crate::models::gravity::microbins::BarVolume;
 
 impl Held {
     pub(in crate::models::gravity) fn save(&self, e: &mut Encoder<'_>) {
-        e.u64(self.lost);
         e.padded(self.forgotten, Encoder::i64);
         e.count(self.volumes.len());
         for (key, volume) in &self.volumes {
             key.save(e);
+            e.u64(volume.lost);
             for histogram in [&volume.spread, &volume.raw] {
                 e.count(histogram.iter().len());
                 for (bin, units) in histogram.iter() {
@@ -44,11 +44,10 @@ impl Held {
     }
 
     pub(in crate::models::gravity) fn restore(d: &mut Decoder<'_>) -> Result<Held, RestoreError> {
-        let mut held =
-            Held { lost: d.u64()?, forgotten: d.padded(Decoder::i64)?, ..Held::default() };
+        let mut held = Held { forgotten: d.padded(Decoder::i64)?, ..Held::default() };
         for _ in 0..d.count()? {
             let key = Key::restore(d)?;
-            let mut volume = Volume::default();
+            let mut volume = Volume { lost: d.u64()?, ..Volume::default() };
             for histogram in [&mut volume.spread, &mut volume.raw] {
                 for _ in 0..d.count()? {
                     histogram.add(d.i64()?, d.u64()?);

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
+use crate::models::gravity::profile::SHIPPED;
 
 const DAYS: u32 = 3;
 
@@ -36,7 +37,24 @@ fn given() -> impl Strategy<Value = Given> {
 }
 
 fn model() -> Gravity {
-    with(|p| (p.days, p.half_life_days) = (Some(DAYS), Some(1.0)))
+    model_of(Chosen::default())
+}
+
+fn model_of(profile: Chosen) -> Gravity {
+    with(|p| {
+        p.profile = profile;
+        (p.days, p.half_life_days) = (Some(DAYS), Some(1.0));
+    })
+}
+
+/// Profiles that leave the days to the parameters.
+fn profile() -> impl Strategy<Value = Chosen> {
+    let open: Vec<Chosen> = SHIPPED
+        .iter()
+        .filter(|p| p.definitions.days.is_none())
+        .map(|p| Chosen::named(p.name).expect("its own name"))
+        .collect();
+    prop::sample::select(open)
 }
 
 fn quarter(n: u32) -> f64 {
@@ -243,12 +261,14 @@ proptest! {
     /// The same facts without their history: what was sent again, corrected or
     /// cancelled leaves no trace but in the counts.
     #[test]
-    fn corrected_is_as_if_it_had_been_right(all in prop::collection::vec(given(), 1..60)) {
-        let (mut told, mut kept) = (model(), Rebuild::default());
+    fn corrected_is_as_if_it_had_been_right(
+        all in prop::collection::vec(given(), 1..60), profile in profile()
+    ) {
+        let (mut told, mut kept) = (model_of(profile), Rebuild::default());
         for (i, given) in all.iter().enumerate() {
             give(&mut told, &mut kept, given, i as u64 + 1);
         }
-        let mut right = model();
+        let mut right = model_of(profile);
         let mut facts = kept.facts.clone();
         facts.sort_by_key(|f| (f.day, f.seq));
         for fact in &facts {
