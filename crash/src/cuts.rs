@@ -1,22 +1,23 @@
 //! Power cuts at the level of blocks: the child writes to an ext4 image on a
-//! loop device, is stopped, and the image is copied as it is: that is what a
-//! disk holds at this moment. The copy is mounted, which replays the file
+//! loop device, is stopped, and the image is copied as it is at one moment: that
+//! is what a disk holds then. The copy is mounted, which replays the file
 //! system's own journal, and the next child goes on from it. So a recovery is
 //! cut as often as anything else.
 
+mod image;
+
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::Result;
 
+use self::image::{Mounted, run_program};
 use crate::child::Plan;
 use crate::parent::{Child, Outcome, Scratch, Totals, Track};
 use crate::random::{Random, mix};
 
 /// Cuts of one image, then a new one.
 const CUTS: u64 = 12;
-const IMAGE: &str = "512M";
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What to do.
@@ -34,64 +35,6 @@ pub struct Options {
     /// Negative control: acknowledge before the disk has it.
     #[arg(long)]
     pub control: bool,
-}
-
-fn run_program(program: &str, arguments: &[&str]) -> Result<()> {
-    let output = Command::new(program)
-        .args(arguments)
-        .output()
-        .with_context(|| format!("starting {program}"))?;
-    if !output.status.success() {
-        let why = String::from_utf8_lossy(&output.stderr);
-        bail!("{program} {}: {}", arguments.join(" "), why.trim());
-    }
-    Ok(())
-}
-
-/// A mounted image.
-struct Mounted {
-    image: PathBuf,
-    at: PathBuf,
-}
-
-impl Mounted {
-    fn mount(image: PathBuf, at: PathBuf) -> Result<Mounted> {
-        std::fs::create_dir_all(&at)?;
-        let (from, to) = (image.display().to_string(), at.display().to_string());
-        run_program("mount", &["-o", "loop", &from, &to])?;
-        Ok(Mounted { image, at })
-    }
-
-    fn create(base: &Path, number: u64) -> Result<Mounted> {
-        let image = base.join(format!("{number}.img"));
-        let path = image.display().to_string();
-        run_program("truncate", &["-s", IMAGE, &path])?;
-        run_program("mkfs.ext4", &["-q", "-F", &path])?;
-        Mounted::mount(image, base.join(format!("{number}")))
-    }
-
-    /// The disk as it is at this moment, mounted elsewhere.
-    fn copy(&self, base: &Path, number: u64) -> Result<PathBuf> {
-        let image = base.join(format!("{number}.img"));
-        let (from, to) = (self.image.display().to_string(), image.display().to_string());
-        run_program("cp", &["--sparse=always", &from, &to])?;
-        Ok(image)
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let at = self.at.display().to_string();
-        for _ in 0..50 {
-            if run_program("umount", &[&at]).is_ok() {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        // What cannot be removed stays in a temporary folder.
-        let _ = std::fs::remove_dir(&self.at);
-        let _ = std::fs::remove_file(&self.image);
-    }
 }
 
 /// Cuts the power again and again.
@@ -130,7 +73,7 @@ pub fn run(options: &Options) -> Result<Outcome> {
         totals.trials += 1;
         drop(mounted);
         mounted = Mounted::mount(copy, base.join(format!("{number}")))?;
-        plan.dir = mounted.at.join("data");
+        plan.dir = mounted.at().join("data");
         if totals.trials.is_multiple_of(CUTS) || totals.trials >= options.trials {
             check(&plan, &mut track, &mut totals)?;
             drop(mounted);
@@ -145,7 +88,7 @@ pub fn run(options: &Options) -> Result<Outcome> {
 }
 
 fn plan(mounted: &Mounted, image: u64, random: &mut Random, control: bool) -> Plan {
-    let mut plan = Plan::new(&mounted.at.join("data"));
+    let mut plan = Plan::new(&mounted.at().join("data"));
     plan.os = control;
     plan.batch = 1 + random.below(200);
     plan.window = 1 + random.below(8) as usize;
