@@ -27,6 +27,7 @@ const NEEDED: &[(&str, &[&str])] = &[
             "absent",
         ],
     ),
+    ("context", &["spot_from", "absent"]),
     ("heatmap", &["coverage", "stale_share", "age_ms", "reasons", "contracts"]),
     (
         "epoch",
@@ -42,9 +43,6 @@ const NEEDED: &[(&str, &[&str])] = &[
         ],
     ),
 ];
-
-/// Without a block as yet.
-const AWAITED: &[&str] = &["context"];
 
 /// A chain, prices and bars of the underlying, a trade of its proxy.
 fn a_day() -> Orrery {
@@ -88,9 +86,6 @@ fn every_published_body_says_how_good_it_is() {
     }
     let mut lacking = Vec::new();
     for ((symbol, family), version) in &newest {
-        if AWAITED.contains(&family.as_str()) {
-            continue;
-        }
         let body = orrery.artifact(symbol, family, *version)["body"].clone();
         let Some(quality) = body["quality"].as_object().filter(|q| !q.is_empty()) else {
             lacking.push(format!("{symbol} {family}: no quality block"));
