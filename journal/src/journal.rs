@@ -70,7 +70,7 @@ impl Journal {
         Disk.create_folder(&folder).map_err(io)?;
         let lock = DirectoryLock::take(dir)?;
         hit("open.locked");
-        crate::truth::repair::resume(&folder).map_err(io)?;
+        crate::truth::swap::resume(&folder).map_err(io)?;
         prepare(&folder)?;
         hit("open.inspected");
         let dirty = rewrite(&Disk, &folder)?;

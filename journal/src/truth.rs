@@ -6,4 +6,5 @@ pub(crate) mod loss;
 pub(crate) mod raw;
 pub(crate) mod repair;
 pub(crate) mod scrub;
+pub(crate) mod swap;
 pub(crate) mod verify;

@@ -28,7 +28,7 @@ use crate::truth::loss::{Loss, LossKind};
 use crate::truth::raw::{self, RawStore, Scar};
 use crate::truth::verify::{Check, DamageKind, Finding, VerifyReport};
 use crate::units::{Address, Seq, TradingDay};
-use crate::{OpenError, keys, open::lock, open::mend, read::reader, truth::repair};
+use crate::{OpenError, keys, open::lock, open::mend, read::reader, truth::swap};
 
 /// What `HEAD` says.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -156,7 +156,7 @@ pub(crate) fn examine_folder(
         }
         Err(MarkError::Io(source)) => return Err(OpenError::Io { path: folder, source }),
     };
-    if repair::is_pending(&folder).map_err(io)? {
+    if swap::is_pending(&folder).map_err(io)? {
         let what = "a repair was interrupted when all was built; the next opening, or `orrery \
                     repair`, puts it in place"
             .to_owned();

@@ -4,17 +4,14 @@
 //! `repair/`, from every page, frame and blob whose address or hash is right,
 //! taken from here where it is whole and from the copy where it is not. It is
 //! looked at as `verify` looks at one; only then it is put in place, by names,
-//! and the damaged one is kept in `quarantine/` (`repair/swap.rs`).
+//! and the damaged one is kept in `quarantine/` (`swap.rs`).
 //!
 //! What is nowhere to be found is given up only for exactly the ranges that
 //! somebody has named; a record of it goes into the new database (`loss.rs`).
 
 mod build;
-mod swap;
 
 use std::path::{Path, PathBuf};
-
-pub(crate) use self::swap::{is_pending, resume};
 
 use self::build::Built;
 use crate::open::lock::{self, DirectoryLock};
@@ -23,6 +20,7 @@ use crate::truth::inspect::parts::{self, Part};
 use crate::truth::inspect::{self, joined};
 use crate::truth::loss::Loss;
 use crate::truth::raw::{self, RawStore};
+use crate::truth::swap;
 use crate::truth::verify::Finding;
 use crate::units::{RecvTime, Seq};
 use crate::{OpenError, Stage};
@@ -136,7 +134,7 @@ pub fn repair(
     let io = |source| RepairError::Io { path: folder.clone(), source };
     let _lock = DirectoryLock::take(dir)?;
     if !options.dry_run {
-        resume(&folder).map_err(io)?;
+        swap::resume(&folder).map_err(io)?;
         swap::roll_back(&folder).map_err(io)?;
     }
     let read = |folder: &Path, progress: &mut dyn FnMut(Stage, u64, u64)| {

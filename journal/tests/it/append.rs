@@ -8,7 +8,6 @@ use orrery_journal::event::{
     Body, ChainRows, Draft, DraftBody, InlineText, InstrumentRef, Kind, Trade,
 };
 use orrery_journal::store::memory::MemoryStore;
-use orrery_journal::store::{Batch, Durability, Pair, Store, StoreError, Table};
 use orrery_journal::units::{Address, InstrumentId, RecvTime, Seq, SourceId, TradingDay};
 use orrery_journal::{AppendError, Appended, Calendar, Journal};
 
@@ -241,39 +240,13 @@ fn the_queue_pushes_back_and_loses_nothing() {
     assert_eq!(journal.head().seq, Seq(threads * 50_000 + threads));
 }
 
-/// A store that is slow to return from a commit, so that what is durable can
-/// be read long before the journal is told.
-struct Slow(MemoryStore);
-
-impl Store for Slow {
-    fn commit(&self, batch: Batch, durability: Durability) -> Result<(), StoreError> {
-        let done = self.0.commit(batch, durability);
-        std::thread::sleep(Duration::from_millis(2));
-        done
-    }
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        self.0.get(table, key)
-    }
-    fn scan(
-        &self,
-        table: Table,
-        from: &[u8],
-        to: &[u8],
-        reverse: bool,
-        limit: usize,
-    ) -> Result<Vec<Pair>, StoreError> {
-        self.0.scan(table, from, to, reverse, limit)
-    }
-    fn sync(&self) -> Result<(), StoreError> {
-        self.0.sync()
-    }
-}
-
 /// A page is sealed in the store before the index says so; a reader that
 /// looks for the frame in between must find the page.
 #[test]
 fn a_reader_beside_the_writer_sees_every_event_once() {
-    let journal = on(&Arc::new(Slow(MemoryStore::new())));
+    // Slow to return from a commit, so that what is durable can be read long
+    // before the journal is told.
+    let journal = on(&Arc::new(Watched::slow(Duration::ZERO, Duration::from_millis(2))));
     let total = 20_000u64;
     let tail = journal.clone();
     let follower = std::thread::spawn(move || {

@@ -5,14 +5,10 @@
 //! workspace's own harness.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-
-use bytes::Bytes;
 
 use orrery_journal::event::{Draft, Event, IndexValue, TickBatch};
 use orrery_journal::store::memory::MemoryStore;
-use orrery_journal::store::{Batch, Durability, Pair, Store, StoreError, Table};
 use orrery_journal::units::{InstrumentId, Seq};
 use orrery_journal::{AppendError, Calendar, Journal, OpenOptions, SyncMode, Ticket};
 
@@ -78,47 +74,19 @@ fn nothing_acknowledged_is_lost_by_a_power_cut() {
     }
 }
 
-/// Counts the commits that reach a store.
-struct Counted(MemoryStore, AtomicU64);
-
-impl Store for Counted {
-    fn commit(&self, batch: Batch, durability: Durability) -> Result<(), StoreError> {
-        assert_eq!(durability, Durability::Disk);
-        self.1.fetch_add(1, Ordering::SeqCst);
-        // Long enough for others to queue.
-        std::thread::sleep(Duration::from_millis(1));
-        self.0.commit(batch, durability)
-    }
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        self.0.get(table, key)
-    }
-    fn scan(
-        &self,
-        table: Table,
-        from: &[u8],
-        to: &[u8],
-        reverse: bool,
-        limit: usize,
-    ) -> Result<Vec<Pair>, StoreError> {
-        self.0.scan(table, from, to, reverse, limit)
-    }
-    fn sync(&self) -> Result<(), StoreError> {
-        self.0.sync()
-    }
-}
-
 #[test]
 fn every_append_has_a_commit_of_its_own_if_that_is_wanted() {
     let commits = |sync| {
-        let store = Arc::new(Counted(MemoryStore::new(), AtomicU64::new(0)));
+        // Long enough for others to queue.
+        let store = Arc::new(Watched::slow(Duration::from_millis(1), Duration::ZERO));
         let options = OpenOptions { calendar: Some(Calendar::Utc), sync };
         let journal = Journal::on_store(store.clone(), &options).expect("opens");
-        let before = store.1.load(Ordering::SeqCst);
+        let before = store.commits();
         // With pages, which are sealed while others wait.
         let drafts: Vec<_> = (0..20_000).map(|i| beat(OPENING + i)).collect();
         append(&journal, &drafts, &[100]);
         verify_clean(&journal);
-        store.1.load(Ordering::SeqCst) - before
+        store.commits() - before
     };
     assert_eq!(commits(SyncMode::Every), 200);
     let grouped = commits(SyncMode::Group);

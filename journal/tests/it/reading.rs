@@ -1,13 +1,11 @@
 //! Ranges, filters and readers that wait.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use orrery_journal::event::{Event, JournalEvent, Kind};
 use orrery_journal::store::memory::MemoryStore;
-use orrery_journal::store::{Batch, Durability, Pair, Store, StoreError, Table};
+use orrery_journal::store::{Batch, Durability, Store};
 use orrery_journal::units::{InstrumentId, Seq};
 use orrery_journal::{Calendar, Filter, Journal, ReadError, keys};
 use proptest::prelude::*;
@@ -72,37 +70,9 @@ fn any_range_is_that_slice_and_any_filter_that_choice() {
     ran.expect("holds");
 }
 
-/// Counts the pages that are read.
-struct Counted(MemoryStore, AtomicU64);
-
-impl Store for Counted {
-    fn commit(&self, batch: Batch, durability: Durability) -> Result<(), StoreError> {
-        self.0.commit(batch, durability)
-    }
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        if table == keys::PAGES {
-            self.1.fetch_add(1, Ordering::SeqCst);
-        }
-        self.0.get(table, key)
-    }
-    fn scan(
-        &self,
-        table: Table,
-        from: &[u8],
-        to: &[u8],
-        reverse: bool,
-        limit: usize,
-    ) -> Result<Vec<Pair>, StoreError> {
-        self.0.scan(table, from, to, reverse, limit)
-    }
-    fn sync(&self) -> Result<(), StoreError> {
-        self.0.sync()
-    }
-}
-
 #[test]
 fn pages_that_hold_nothing_wanted_are_not_read() {
-    let store = Arc::new(Counted(MemoryStore::new(), AtomicU64::new(0)));
+    let store = Arc::new(Watched::default());
     let journal = on(&store);
     // Twelve pages of A and B; C is in the fourth, a beat in the ninth.
     let mut drafts: Vec<_> = (0..12 * 4_096 - 3i64)
@@ -114,10 +84,10 @@ fn pages_that_hold_nothing_wanted_are_not_read() {
     let all = events(&journal);
     let id = |ticker| journal.instrument(ticker).expect("defined");
     let reads = |filter: Filter| {
-        let before = store.1.load(Ordering::SeqCst);
+        let before = store.pages();
         let found = matching(&journal, Seq::FIRST, Seq::MAX, &filter);
         assert!(found == expected(&all, 1, u64::MAX, &filter));
-        (found.len(), store.1.load(Ordering::SeqCst) - before)
+        (found.len(), store.pages() - before)
     };
     let pages = pages(&journal).len() as u64;
     assert_eq!(pages, 12);

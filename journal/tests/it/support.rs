@@ -1,5 +1,7 @@
 //! One construction path for the drafts of all tests.
 
+mod watched;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,6 +14,8 @@ use orrery_journal::units::{
     Address, InstrumentId, Price, RecvTime, Seq, SourceId, TradingDay, VendorTime,
 };
 use orrery_journal::{Calendar, Journal, OpenOptions, SyncMode};
+
+pub use self::watched::Watched;
 
 /// 2026-03-02 14:30:00 UTC, a Monday.
 pub const OPENING: i64 = 1_772_461_800_000_000_000;

@@ -25,7 +25,7 @@ fn ready(folder: &Path) -> PathBuf {
 }
 
 /// An empty folder to build in.
-pub(super) fn fresh(folder: &Path) -> io::Result<PathBuf> {
+pub(crate) fn fresh(folder: &Path) -> io::Result<PathBuf> {
     let work = work(folder);
     create_folder(&work)?;
     Ok(work)
@@ -37,7 +37,7 @@ pub(crate) fn is_pending(folder: &Path) -> io::Result<bool> {
 }
 
 /// Throws away what an interrupted repair has begun to build.
-pub(super) fn roll_back(folder: &Path) -> io::Result<()> {
+pub(crate) fn roll_back(folder: &Path) -> io::Result<()> {
     let work = work(folder);
     if work.try_exists()? && !is_pending(folder)? {
         fs::remove_dir_all(&work)?;
@@ -48,7 +48,7 @@ pub(super) fn roll_back(folder: &Path) -> io::Result<()> {
 
 /// Declares what was built to be ready and puts it in place; says where the old
 /// one is kept. `step` is told of every step before it is done and may fail.
-pub(super) fn put_in_place(
+pub(crate) fn put_in_place(
     folder: &Path,
     step: &mut dyn FnMut(&str) -> io::Result<()>,
 ) -> io::Result<PathBuf> {
