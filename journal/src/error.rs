@@ -101,4 +101,9 @@ pub enum AppendError {
     Exhausted { what: &'static str, max: u64 },
     #[error("{what} {id} is not defined in this journal")]
     Unknown { what: &'static str, id: u64 },
+    #[error(
+        "{field} {value} is how an event says that it has none, so nothing was taken: leave the \
+         field out and let the draft take the message along as its extension"
+    )]
+    NoPlace { field: &'static str, value: u64 },
 }

@@ -12,7 +12,7 @@ mod ticks;
 
 pub use chain::{ChainRow, ChainRows, ExerciseStyle, OptionRight, RowsError};
 pub use codec::{EVENT_BYTES_LONG, EVENT_BYTES_SHORT, EventError, decode, encode, encoded_len};
-pub(crate) use codec::{parse, parse_tick};
+pub(crate) use codec::{NoPlace, parse, parse_tick};
 pub use draft::{BlobDraft, ChainDraft, ChainRowDraft, Draft, DraftBody, InstrumentRef};
 pub use ticks::{TickBatch, TickMark};
 
@@ -254,9 +254,9 @@ pub struct Quote {
     pub ask_size: Option<u32>,
     /// Vendor sequence number.
     pub vendor_seq: Option<u64>,
-    /// Exchange of the bid; below 65535.
+    /// Exchange of the bid; below 65535, which writers refuse.
     pub bid_exchange: Option<u16>,
-    /// Exchange of the ask; below 65535.
+    /// Exchange of the ask; below 65535, which writers refuse.
     pub ask_exchange: Option<u16>,
     /// Interned condition list; 0 for none.
     pub conditions: u32,
@@ -271,7 +271,7 @@ pub struct Trade {
     pub size: u64,
     /// Vendor sequence number.
     pub vendor_seq: Option<u64>,
-    /// Exchange; below 65535.
+    /// Exchange; below 65535, which writers refuse.
     pub exchange: Option<u16>,
     /// Interned condition list; 0 for none.
     pub conditions: u32,
@@ -304,7 +304,7 @@ pub struct Bar {
     pub day_open: Option<Price>,
     /// Today's volume-weighted price.
     pub day_vwap: Option<Price>,
-    /// Average trade size.
+    /// Average trade size; below `u64::MAX`, which writers refuse.
     pub trade_size_mean: Option<u64>,
 }
 

@@ -60,6 +60,48 @@ pub const fn encoded_len(kind: Kind) -> usize {
     }
 }
 
+/// A field whose value is how the canonical bytes say that it is absent: such
+/// a fact would come back without it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct NoPlace {
+    pub field: &'static str,
+    pub value: u64,
+}
+
+impl NoPlace {
+    /// An exchange that has no place.
+    #[inline]
+    pub(crate) const fn exchange(id: Option<u16>) -> Option<NoPlace> {
+        match id {
+            Some(NO_EXCHANGE) => Some(NoPlace { field: "exchange", value: NO_EXCHANGE as u64 }),
+            _ => None,
+        }
+    }
+
+    /// What has no place in a quote.
+    #[inline]
+    pub(crate) const fn quote(quote: &Quote) -> Option<NoPlace> {
+        match NoPlace::exchange(quote.bid_exchange) {
+            None => NoPlace::exchange(quote.ask_exchange),
+            found => found,
+        }
+    }
+
+    /// What has no place in a trade.
+    #[inline]
+    pub(crate) const fn trade(trade: &Trade) -> Option<NoPlace> {
+        NoPlace::exchange(trade.exchange)
+    }
+
+    /// What has no place in a bar.
+    pub(crate) const fn bar(bar: &Bar) -> Option<NoPlace> {
+        match bar.trade_size_mean {
+            Some(u64::MAX) => Some(NoPlace { field: "average trade size", value: u64::MAX }),
+            _ => None,
+        }
+    }
+}
+
 /// A cursor that writes fixed-width fields into a zeroed payload.
 struct Put<'a> {
     bytes: &'a mut [u8],

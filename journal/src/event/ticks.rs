@@ -7,7 +7,7 @@
 //! ticker, a condition list, an extension, a blob) goes in as a
 //! [`Draft`](super::Draft); both ways may be mixed and give the same bytes.
 
-use super::codec::{Head, quote_row, trade_row};
+use super::codec::{Head, NoPlace, quote_row, trade_row};
 use super::{Bar, Body, Event, IndexValue, Quote, Trade, codec};
 use crate::format::canon::{Row, Rows};
 use crate::units::{InstrumentId, RecvTime, SourceId, VendorTime};
@@ -36,6 +36,7 @@ pub struct TickBatch {
     named: Named,
     latest: Option<RecvTime>,
     unstamped: bool,
+    no_place: Option<NoPlace>,
 }
 
 /// How much a [`TickBatch`] held at some time.
@@ -46,19 +47,21 @@ pub struct TickMark {
     named: Named,
     latest: Option<RecvTime>,
     unstamped: bool,
+    no_place: Option<NoPlace>,
 }
 
 impl TickBatch {
     /// What it holds now, for [`TickBatch::rollback`].
     #[must_use]
     pub fn mark(&self) -> TickMark {
-        let TickBatch { rows, count, named, latest, unstamped } = self;
+        let TickBatch { rows, count, named, latest, unstamped, no_place } = self;
         TickMark {
             bytes: rows.len(),
             count: *count,
             named: *named,
             latest: *latest,
             unstamped: *unstamped,
+            no_place: *no_place,
         }
     }
 
@@ -67,6 +70,7 @@ impl TickBatch {
         self.rows.truncate(mark.bytes);
         self.count = mark.count;
         (self.named, self.latest, self.unstamped) = (mark.named, mark.latest, mark.unstamped);
+        self.no_place = mark.no_place;
     }
 
     /// No ticks yet.
@@ -106,6 +110,7 @@ impl TickBatch {
     ) {
         let head = self.head(recv, vendor_time, instrument, source);
         self.named.conditions = self.named.conditions.max(quote.conditions);
+        self.no_place = self.no_place.or(NoPlace::quote(quote));
         self.rows.extend_from_slice(&quote_row(&head, quote));
     }
 
@@ -121,6 +126,7 @@ impl TickBatch {
     ) {
         let head = self.head(recv, vendor_time, instrument, source);
         self.named.conditions = self.named.conditions.max(trade.conditions);
+        self.no_place = self.no_place.or(NoPlace::trade(trade));
         self.rows.extend_from_slice(&trade_row(&head, trade));
     }
 
@@ -134,6 +140,7 @@ impl TickBatch {
         bar: &Bar,
     ) {
         let head = self.head(recv, vendor_time, instrument, source);
+        self.no_place = self.no_place.or(NoPlace::bar(bar));
         self.other(head, Body::Bar(*bar));
     }
 
@@ -172,6 +179,11 @@ impl TickBatch {
         let recv = recv.unwrap_or(UNSTAMPED);
         self.unstamped |= recv == UNSTAMPED;
         Head { recv, vendor_time, instrument, source, extended: false }
+    }
+
+    /// What has no place in a row: then the writer refuses all of them.
+    pub(crate) fn no_place(&self) -> Option<NoPlace> {
+        self.no_place
     }
 
     /// Bytes of all rows.

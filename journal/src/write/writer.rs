@@ -48,7 +48,7 @@ use self::queue::{Append, Input, Queue, weight};
 use self::sealers::{Given, Sealers};
 pub use self::ticket::{Appended, Ticket};
 use self::ticket::{Promise, promise};
-use crate::event::{Draft, TickBatch};
+use crate::event::{Draft, DraftBody, NoPlace, TickBatch};
 use crate::failpoint::hit;
 use crate::limits::{OS_BYTES_MAX, SOURCES_MAX};
 use crate::open::watermark::Keeper;
@@ -58,6 +58,23 @@ use crate::units::{Address, RecvTime, Seq, SourceId};
 use crate::write::stage::{Sources, StageError};
 use crate::write::tail::{Plan, Tail};
 use crate::{AppendError, Committed, SyncMode, open::mend};
+
+/// What of a draft would not come back.
+fn no_place(draft: &Draft) -> Option<NoPlace> {
+    match &draft.body {
+        DraftBody::Quote { quote, .. } => NoPlace::quote(quote),
+        DraftBody::Trade { trade, .. } => NoPlace::trade(trade),
+        DraftBody::Bar(bar) => NoPlace::bar(bar),
+        _ => None,
+    }
+}
+
+fn has_place(found: Option<NoPlace>) -> Result<(), AppendError> {
+    match found {
+        None => Ok(()),
+        Some(NoPlace { field, value }) => Err(AppendError::NoPlace { field, value }),
+    }
+}
 
 /// Takes drafts; one committer thread gives them their place.
 ///
@@ -90,8 +107,10 @@ impl Writer {
     /// is full (backpressure, never a drop).
     ///
     /// # Errors
-    /// When the writer is closed or poisoned.
+    /// When the writer is closed or poisoned; [`AppendError::NoPlace`] when a
+    /// value would not come back. Then nothing was queued.
     pub fn append(&self, drafts: Vec<Draft>) -> Result<Ticket, AppendError> {
+        drafts.iter().try_for_each(|draft| has_place(no_place(draft)))?;
         let (promise, ticket) = promise();
         let bytes = drafts.iter().map(weight).sum();
         let count = drafts.len();
@@ -104,8 +123,10 @@ impl Writer {
     /// refused with the ticket's answer, all ticks or none.
     ///
     /// # Errors
-    /// When the writer is closed or poisoned.
+    /// When the writer is closed or poisoned; [`AppendError::NoPlace`] when a
+    /// value would not come back. Then nothing was queued.
     pub fn append_ticks(&self, ticks: TickBatch) -> Result<Ticket, AppendError> {
+        has_place(ticks.no_place())?;
         let (promise, ticket) = promise();
         let (count, bytes) = (ticks.len(), ticks.bytes());
         self.queue.push(Append { input: Input::Ticks(ticks), count, bytes, promise })?;

@@ -2,7 +2,7 @@
 //! as by way of drafts, whatever is mixed and however it is cut.
 
 use orrery_journal::event::{
-    self, Body, Draft, DraftBody, Event, InstrumentRef, Quote, TickBatch, Trade,
+    self, Bar, Body, Draft, DraftBody, Event, InstrumentRef, Quote, TickBatch, Trade,
 };
 use orrery_journal::units::{InstrumentId, RecvTime, Seq, SourceId};
 use orrery_journal::{AppendError, Appended, Calendar, Journal};
@@ -241,4 +241,92 @@ fn ticks_push_back_and_come_in_the_order_of_their_thread() {
     }
     assert_eq!(next[1..], vec![u64::from(rounds * each); threads as usize]);
     verify_clean(&journal);
+}
+
+/// All bits set is how a row says "none": as a value it would be lost.
+#[test]
+fn a_value_that_would_not_come_back_is_refused_and_nothing_of_it_is_kept() {
+    let journal = memory();
+    let writer = journal.writer(clock).expect("a writer");
+    let quote = |bid, ask| Quote { bid_exchange: bid, ask_exchange: ask, ..Quote::default() };
+    let trade = |exchange| Trade { exchange, ..Trade::default() };
+    let bar = |mean| Bar { trade_size_mean: mean, ..Bar::default() };
+    let refused = AppendError::NoPlace { field: "exchange", value: 65_535 };
+    let refused_bar = AppendError::NoPlace { field: "average trade size", value: u64::MAX };
+    let none = || Box::<[u32]>::default();
+    for (body, refused) in [
+        (DraftBody::Quote { quote: quote(Some(65_535), None), conditions: none() }, &refused),
+        (DraftBody::Quote { quote: quote(None, Some(65_535)), conditions: none() }, &refused),
+        (DraftBody::Trade { trade: trade(Some(65_535)), conditions: none() }, &refused),
+        (DraftBody::Bar(Box::new(bar(Some(u64::MAX)))), &refused_bar),
+    ] {
+        let drafts = vec![beat(OPENING), draft(OPENING, "A", body)];
+        assert_eq!(writer.append(drafts).map(drop).as_ref(), Err(refused));
+    }
+    let (id, source) = (InstrumentId(1), SourceId::JOURNAL);
+    type Add = fn(&mut TickBatch, InstrumentId, SourceId);
+    let ticks: [(Add, &AppendError); 4] = [
+        (
+            |to, id, s| {
+                to.quote(
+                    None,
+                    None,
+                    id,
+                    s,
+                    &Quote { bid_exchange: Some(65_535), ..Quote::default() },
+                )
+            },
+            &refused,
+        ),
+        (
+            |to, id, s| {
+                to.quote(
+                    None,
+                    None,
+                    id,
+                    s,
+                    &Quote { ask_exchange: Some(65_535), ..Quote::default() },
+                )
+            },
+            &refused,
+        ),
+        (
+            |to, id, s| {
+                to.trade(None, None, id, s, &Trade { exchange: Some(65_535), ..Trade::default() })
+            },
+            &refused,
+        ),
+        (
+            |to, id, s| {
+                to.bar(
+                    None,
+                    None,
+                    id,
+                    s,
+                    &Bar { trade_size_mean: Some(u64::MAX), ..Bar::default() },
+                )
+            },
+            &refused_bar,
+        ),
+    ];
+    for (add, refused) in ticks {
+        let mut batch = TickBatch::new();
+        batch.trade(None, None, id, source, &trade(Some(65_534)));
+        let mark = batch.mark();
+        add(&mut batch, id, source);
+        assert_eq!(writer.append_ticks(batch.clone()).map(drop).as_ref(), Err(refused));
+        // What is taken back is not refused.
+        batch.rollback(mark);
+        let unknown = writer.append_ticks(batch).expect("queued").wait();
+        assert!(matches!(unknown, Err(AppendError::Unknown { .. })), "{unknown:?}");
+    }
+    // The largest values that have a place come back, and nothing else is there.
+    let largest = quote(Some(65_534), Some(65_534));
+    let body = DraftBody::Quote { quote: largest, conditions: none() };
+    let mean = DraftBody::Bar(Box::new(bar(Some(u64::MAX - 1))));
+    let drafts = vec![draft(OPENING, "A", body), draft(OPENING, "A", mean)];
+    writer.append(drafts).expect("queued").wait().expect("durable");
+    writer.close().expect("closes");
+    let bodies: Vec<Body> = events(&journal).into_iter().skip(1).map(|e| e.body).collect();
+    assert_eq!(bodies, [Body::Quote(largest), Body::Bar(bar(Some(u64::MAX - 1)))]);
 }
