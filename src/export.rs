@@ -20,7 +20,7 @@ use serde::Serialize;
 
 use crate::feeds::massive::encode;
 
-/// Messages of quotes, trades, bars and index values.
+/// Messages of quotes, trades, bars, index values and the connection's state.
 pub const TICKS: &str = "ticks.ndjson";
 /// Folder of the raw pages of chains.
 pub const CHAINS: &str = "chains";
@@ -152,8 +152,15 @@ fn one(
     };
     let ticker = journal.ticker(event.instrument).unwrap_or_default();
     let conditions = conditions.unwrap_or_default();
-    match encode::message(event, extension.as_deref(), &ticker, &conditions) {
-        Some(line) => {
+    let message = match &event.body {
+        Body::Control(fact) => encode::status(&journal.blob(*fact)?).map(str::to_owned),
+        _ => encode::message(event, extension.as_deref(), &ticker, &conditions),
+    };
+    match message {
+        Some(message) => {
+            // A message that is kept as it came may have line breaks; inside of
+            // text JSON has none, so that its value stays the same.
+            let line = message.replace(['\n', '\r'], " ");
             writeln!(ticks, "{line}").map_err(folder.failed(TICKS))?;
             exported.written += 1;
             exported.bytes += line.len() as u64 + 1;

@@ -4,6 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
+use crate::support::exact::Exact;
 use crate::support::{Orrery, shared, unpacked};
 
 #[test]
@@ -18,14 +19,12 @@ fn the_vendor_gets_back_each_message_of_a_day() {
     let told = told.json();
     assert_eq!((&told["written"], &told["chains"]), (&276_737.into(), &14.into()), "{told:#}");
 
-    let read = |text: &str| -> Vec<Value> {
-        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
-    };
+    let read = |text: &str| -> Vec<Exact> { text.lines().map(Exact::parse).collect() };
     let theirs = read(&unpacked(&folder.join("ticks.ndjson.zst")));
     let ours = read(&fs::read_to_string(to.join("ticks.ndjson")).expect("written"));
     assert_eq!(ours.len(), theirs.len());
     for (n, (ours, theirs)) in ours.iter().zip(&theirs).enumerate() {
-        assert!(equal(ours, theirs), "line {}: {ours} is not {theirs}", n + 1);
+        assert_eq!(ours, theirs, "line {}", n + 1);
     }
     let chains = unpacked(&folder.join("chain-snapshots.ndjson.zst"));
     let mut files: Vec<_> =
@@ -49,20 +48,6 @@ fn the_vendor_gets_back_each_message_of_a_day() {
         fs::read(back.join("ticks.ndjson")).expect("written"),
         fs::read(to.join("ticks.ndjson")).expect("written")
     );
-}
-
-/// Equal as JSON, numbers by their value.
-fn equal(a: &Value, b: &Value) -> bool {
-    match (a, b) {
-        (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),
-        (Value::Array(a), Value::Array(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b))
-        }
-        (Value::Object(a), Value::Object(b)) => {
-            a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| equal(a, b)))
-        }
-        (a, b) => a == b,
-    }
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod heatmap;
 mod http;
 mod import;
 mod live;
+mod lossless;
 mod ops;
 mod oracle;
 mod proof;

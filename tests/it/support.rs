@@ -1,6 +1,7 @@
 //! What several subjects need: data folders, the binary, shared captures.
 
 pub mod chain;
+pub mod exact;
 pub mod redis;
 
 use std::io::Read;

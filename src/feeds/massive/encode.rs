@@ -3,6 +3,7 @@
 //! Equal in value to what came in: the same fields with the same numbers. The
 //! extension, where there is one, is the message itself.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use orrery_journal::event::{Body, Event};
@@ -59,6 +60,19 @@ pub fn message(
         _ => return None,
     }
     Some(to.close())
+}
+
+/// The message that says how the connection stands, if a control fact is one:
+/// it is kept as it came.
+#[must_use]
+pub fn status(control: &[u8]) -> Option<&str> {
+    #[derive(serde::Deserialize)]
+    struct Kind<'a> {
+        #[serde(borrow)]
+        ev: Option<Cow<'a, str>>,
+    }
+    let kind: Kind<'_> = serde_json::from_slice(control).ok()?;
+    std::str::from_utf8(control).ok().filter(|_| kind.ev.is_some_and(|ev| ev == "status"))
 }
 
 /// A JSON object on its way into text; what is `None` is left out.

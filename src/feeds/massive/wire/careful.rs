@@ -41,6 +41,11 @@ pub(super) fn first_value(text: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// Reads one message that is all of `text`.
 pub(super) fn message(text: &[u8], sink: &mut impl Sink) {
+    // In a value that nobody looks into, any bytes would pass; but JSON is
+    // UTF-8, and only text can be given back.
+    if let Err(e) = std::str::from_utf8(text) {
+        return sink.refuse(RefusalReason::Malformed, text, &e);
+    }
     let mut fields: Fields<'_> = match serde_json::from_slice(text) {
         Ok(fields) => fields,
         Err(e) => return sink.refuse(RefusalReason::Malformed, text, &e),

@@ -78,6 +78,25 @@ fn a_key_is_all_of_its_bytes() {
     }
 }
 
+/// Strange fields go along as text, so what is no text is refused: serde_json
+/// alone does not look into values that are passed over.
+#[test]
+fn what_is_not_utf_8_is_refused_wherever_it_stands() {
+    for text in PLAIN {
+        for strange in
+            [&b"\"x\":{\"\xfe\":1}"[..], b"\"x\":[\"\xc3\"]", b"\"\xff\":1", b"\"x\":\"\xe9\""]
+        {
+            let inside = text.trim_end_matches(['}', ' ']).as_bytes();
+            let message = [inside, b",", strange, b"}"].concat();
+            let frame = [b"[", message.as_slice(), b"]"].concat();
+            for bytes in [&message, &frame] {
+                let (said, _) = both(bytes);
+                assert!(matches!(said.as_slice(), [Said::Refused(RefusalReason::Malformed, _)]));
+            }
+        }
+    }
+}
+
 #[test]
 fn numbers_at_every_bound() {
     let numbers = [
