@@ -2,6 +2,9 @@
 //! What a bundle means, and whether it is true, is the journal's business
 //! (`orrery_journal::proof`); this room only reads and writes the form.
 
+#[doc(hidden)]
+pub mod probe;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use orrery_journal::proof::bundle::{Bundle, Claim, PageProof};
@@ -17,6 +20,8 @@ pub const BUNDLE_BYTES_MAX: usize = 256 << 20;
 pub const BUNDLE_PAGES_MAX: u64 = 512;
 
 const FORMAT: &str = "orrery-proof/1";
+/// Characters of a refused text that are shown.
+const FOUND_CHARS_MAX: usize = 160;
 
 /// Why bytes are no bundle.
 #[derive(Debug, thiserror::Error)]
@@ -24,8 +29,8 @@ const FORMAT: &str = "orrery-proof/1";
 pub enum BundleError {
     #[error("it has {found} bytes; a bundle has {max} at most")]
     TooLong { found: usize, max: usize },
-    #[error("it is no bundle: {0}")]
-    Json(#[from] serde_json::Error),
+    #[error("it is no bundle: {why}")]
+    Json { why: String },
     #[error("its format is `{found}`; this orrery reads `{known}`: use a newer one")]
     Format { found: String, known: &'static str },
     #[error("it claims `{found}`, which is not `events`, `range` or `consistency`")]
@@ -44,9 +49,10 @@ pub fn parse(bytes: &[u8]) -> Result<Bundle, BundleError> {
     if bytes.len() > BUNDLE_BYTES_MAX {
         return Err(BundleError::TooLong { found: bytes.len(), max: BUNDLE_BYTES_MAX });
     }
-    let file: File = serde_json::from_slice(bytes)?;
+    let file: File = serde_json::from_slice(bytes)
+        .map_err(|why| BundleError::Json { why: harmless(&why.to_string()) })?;
     if file.format != FORMAT {
-        return Err(BundleError::Format { found: file.format, known: FORMAT });
+        return Err(BundleError::Format { found: harmless(&file.format), known: FORMAT });
     }
     let File { events, from, to, pages, old, path, .. } = file;
     let claim = match file.proves.as_str() {
@@ -73,9 +79,16 @@ pub fn parse(bytes: &[u8]) -> Result<Bundle, BundleError> {
             let path = of.needs("path", path)?.into_iter().map(|h| TreeHash(h.0)).collect();
             Claim::Consistency { old, path }
         }
-        _ => return Err(BundleError::Claim { found: file.proves }),
+        _ => return Err(BundleError::Claim { found: harmless(&file.proves) }),
     };
     Ok(Bundle { checkpoint: file.checkpoint, claim })
+}
+
+/// What a stranger wrote, fit to be shown: not long, and no commands to the
+/// terminal in it.
+fn harmless(text: &str) -> String {
+    let short = text.chars().take(FOUND_CHARS_MAX);
+    short.map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 /// The JSON text of a bundle.

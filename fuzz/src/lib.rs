@@ -1,6 +1,6 @@
 //! What the fuzz targets share.
 //!
-//! The rooms that read the vendor's messages are compiled in from their source:
+//! The rooms that read the vendor's messages and bundles are compiled in from their source:
 //! the whole product would bring its servers and clients along, all of them
 //! instrumented, for nothing.
 
@@ -8,10 +8,11 @@ use std::path::PathBuf;
 
 #[path = "../../src"]
 mod rooms {
+    pub mod bundle;
     pub mod feeds;
     pub mod market;
 }
-pub use rooms::{feeds, market};
+pub use rooms::{bundle, feeds, market};
 
 /// Writes the seeds of a target where the task runner says, before the fuzzer
 /// reads its corpus.

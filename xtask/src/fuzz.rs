@@ -14,7 +14,7 @@ use std::time::Instant;
 use super::{cargo_path, step};
 
 /// Targets, in the order in which they run.
-const TARGETS: &[&str] = &["page", "frame", "index", "preflight", "proof", "wire"];
+const TARGETS: &[&str] = &["page", "frame", "index", "preflight", "proof", "bundle", "wire"];
 
 /// Have LLVM count which edges are taken and say what comparisons see.
 const FLAGS: &[&str] = &[
@@ -27,8 +27,8 @@ const FLAGS: &[&str] = &[
     "-Ccodegen-units=1",
 ];
 
-/// Longest input. A page of a few dozen events fits.
-const INPUT_BYTES: u32 = 4096;
+/// Longest input. A page of a few dozen events and a small bundle fit.
+const INPUT_BYTES: u32 = 8192;
 /// An input that takes longer is reported like a crash; far more than any
 /// needs, because a busy machine may stop for seconds.
 const INPUT_SECONDS: u32 = 60;
