@@ -6,10 +6,11 @@ use std::{env, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "orrery/v1/artifact.proto",
     "orrery/v1/common.proto",
     "orrery/v1/epoch.proto",
+    "orrery/v1/event.proto",
     "orrery/v1/journal.proto",
     "orrery/v1/replay.proto",
 ];

@@ -6,6 +6,8 @@
 
 mod answers;
 pub mod operations;
+pub mod proving;
+pub mod reading;
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};

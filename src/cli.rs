@@ -28,6 +28,7 @@ mod repair;
 mod replay;
 mod restore;
 mod serve;
+mod show;
 mod sync;
 mod verify;
 

@@ -10,8 +10,10 @@ mod calls;
 pub mod client;
 mod convert;
 pub mod epoch;
+pub mod events;
 pub mod journal;
 mod page;
+pub mod proving;
 pub mod replay;
 mod status;
 

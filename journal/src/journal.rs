@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::day::{Calendar, DaySummary};
-use crate::event::{JournalEvent, Kind};
+use crate::event::Kind;
 use crate::failpoint::hit;
 use crate::files::{Disk, Files};
 use crate::open::lock::DirectoryLock;
@@ -273,12 +273,8 @@ impl Journal {
     /// lets through, those of one page or frame at a time, none of them empty.
     /// Pages that can hold none are not read. The iterator ends after the first
     /// error.
-    pub fn read_matching(
-        &self,
-        from: Seq,
-        to: Seq,
-        filter: Filter,
-    ) -> impl Iterator<Item = Result<Vec<JournalEvent>, ReadError>> + Send + use<> {
+    #[must_use]
+    pub fn read_matching(&self, from: Seq, to: Seq, filter: Filter) -> Selection {
         Selection::new(self.shared.clone(), from, to, filter)
     }
 

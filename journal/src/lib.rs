@@ -60,7 +60,7 @@ pub use keep::stat::{Part, Stat, allocated};
 pub use open::lock::listening;
 pub use open::preflight;
 pub use read::filter::Filter;
-pub use read::reader::{Stretch, TailReader};
+pub use read::reader::{Looked, Selection, Stretch, TailReader};
 pub use read::sealed::SealedPage;
 pub use shared::{Head, SyncMode};
 pub use truth::inspect::{Examination, HeadState, Stage, Torn, examine, holes};

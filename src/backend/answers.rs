@@ -87,7 +87,7 @@ fn damage(error: AsOfError) -> BackendError {
     }
 }
 
-fn read(error: ReadError) -> BackendError {
+pub(super) fn read(error: ReadError) -> BackendError {
     match error {
         ReadError::Store(e) => BackendError::Internal(Box::new(e)),
         dropped @ ReadError::Dropped { .. } => BackendError::Precondition(dropped.to_string()),

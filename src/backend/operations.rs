@@ -3,14 +3,17 @@
 
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::time::Duration;
 
 use orrery_journal::units::{RecvTime, Seq};
 use orrery_journal::{Copied, CopyError, CopyProgress, Journal, OpenError, ReadError, Stat};
 
-use super::Archive;
+use super::{Archive, proving, reading};
 use crate::clock;
 use crate::control::BackendError;
+use crate::control::events::{EventFilter, EventRange, Found, ReadDone, Start, Tailed};
 use crate::control::journal::Operations;
+use crate::control::proving::{Given, SignedCheckpoint, Wanted};
 
 /// Says when the journal was copied last, and how far; in the data directory.
 const NOTE: &str = "BACKUP";
@@ -115,5 +118,36 @@ impl Operations for Archive {
 
     fn compact(&self) -> Result<(u64, u64), BackendError> {
         compact(self.journal()).map_err(|e| BackendError::Internal(Box::new(e)))
+    }
+
+    fn read(
+        &self,
+        range: &EventRange,
+        each: &mut dyn FnMut(&[Found]) -> ControlFlow<()>,
+    ) -> Result<ReadDone, BackendError> {
+        reading::read(self.journal(), range, each)
+    }
+
+    fn tail(
+        &self,
+        filter: &EventFilter,
+        start: Start,
+        heartbeat: Duration,
+        wanted: &mut dyn FnMut() -> ControlFlow<()>,
+        each: &mut dyn FnMut(Tailed<'_>) -> ControlFlow<()>,
+    ) -> Result<(), BackendError> {
+        reading::tail(self.journal(), filter, start, heartbeat, wanted, each)
+    }
+
+    fn prove(&self, wanted: &Wanted, origin: Option<&str>) -> Result<Given, BackendError> {
+        Ok(proving::prove(self.journal(), wanted, origin)?.into())
+    }
+
+    fn checkpoint(&self, origin: Option<&str>) -> Result<SignedCheckpoint, BackendError> {
+        Ok(proving::checkpoint(self.journal(), origin)?)
+    }
+
+    fn key(&self, origin: Option<&str>) -> Result<String, BackendError> {
+        Ok(proving::key(self.journal(), origin)?.to_string())
     }
 }

@@ -1,4 +1,7 @@
-//! `orrery journal`: the journal itself, in numbers.
+//! `orrery journal`: the journal itself: its numbers, its events.
+
+mod read;
+mod tail;
 
 use std::collections::BTreeMap;
 
@@ -19,6 +22,8 @@ pub struct JournalCommand {
 #[derive(Debug, Subcommand)]
 enum What {
     Stat(StatCommand),
+    Read(read::Read),
+    Tail(tail::Tail),
 }
 
 /// Events, pages, frames, blobs, bytes: the journal in numbers.
@@ -130,7 +135,14 @@ impl View {
 }
 
 pub fn run(common: &Common, command: &JournalCommand) -> anyhow::Result<Exit> {
-    let What::Stat(command) = &command.command;
+    match &command.command {
+        What::Stat(command) => stat(common, command),
+        What::Read(command) => read::run(common, command),
+        What::Tail(command) => tail::run(common, command),
+    }
+}
+
+fn stat(common: &Common, command: &StatCommand) -> anyhow::Result<Exit> {
     let view = match open::reach(common, &command.server)? {
         open::Reach::Here(journal) => View::new(journal.stat()?, None),
         open::Reach::Server(mut client) => {

@@ -14,6 +14,7 @@ use orrery_replay::derived::Derived;
 use super::{Common, output, parameters};
 use crate::backend::Archive;
 use crate::control::client::Client;
+use crate::control::events::Edge;
 use crate::models::parameters::Parameters;
 use crate::world::MarketWorld;
 
@@ -91,8 +92,8 @@ pub fn unfinished(data: &Path) -> PathBuf {
 pub struct Server {
     /// Ask the server at this address instead of opening the data directory.
     /// Without it the server that holds the directory is asked, if one does.
-    #[arg(long, value_name = "ADDRESS")]
-    grpc: Option<String>,
+    #[arg(long, visible_alias = "grpc", value_name = "ADDRESS")]
+    connect: Option<String>,
 }
 
 /// A journal within reach.
@@ -108,7 +109,7 @@ pub enum Reach {
 /// # Errors
 /// When there is no journal, or another process holds it that is no server.
 pub fn reach(common: &Common, server: &Server) -> anyhow::Result<Reach> {
-    if let Some(address) = &server.grpc {
+    if let Some(address) = &server.connect {
         return Ok(Reach::Server(Box::new(Client::connect(address)?)));
     }
     let refused = match journal(common) {
@@ -192,18 +193,29 @@ pub fn day(journal: &Journal, text: &str) -> anyhow::Result<DaySummary> {
     })
 }
 
+/// One end of a range on the command line: `seq:123`, a bare seq, or RFC 3339.
+///
+/// # Errors
+/// When it is neither.
+pub fn edge(text: &str) -> Result<Edge, String> {
+    if let Ok(n) = text.strip_prefix("seq:").unwrap_or(text).parse::<u64>() {
+        return Ok(Edge::Seq(Seq(n)));
+    }
+    RecvTime::parse_rfc3339(text).map(Edge::Time).ok_or_else(|| {
+        "no moment; write a seq (`seq:1200`) or a time (`2015-12-24T15:30:00Z`)".to_owned()
+    })
+}
+
 /// A moment on the command line: `seq:123`, a bare seq, or RFC 3339.
 ///
 /// # Errors
 /// When it is neither, or lies before the first event.
 pub fn moment(journal: &Journal, text: Option<&str>) -> anyhow::Result<Seq> {
     let Some(text) = text else { return Ok(journal.head().seq) };
-    let seq = if let Ok(n) = text.strip_prefix("seq:").unwrap_or(text).parse::<u64>() {
-        Seq(n)
-    } else if let Some(time) = RecvTime::parse_rfc3339(text) {
-        journal.seq_at(time)?
-    } else {
-        bail!("`{text}` is no moment; write a seq (`seq:1200`) or a time (`2015-12-24T15:30:00Z`)");
+    let seq = match edge(text) {
+        Ok(Edge::Seq(seq)) => seq,
+        Ok(Edge::Time(time)) => journal.seq_at(time)?,
+        Err(why) => bail!("`{text}` is {why}"),
     };
     if seq == Seq::BEFORE_FIRST {
         bail!("`{text}` lies before the first event");

@@ -1,32 +1,28 @@
 //! `orrery prove`: proofs for somebody who has neither this program nor the
 //! journal, and their check.
 
-mod show;
+mod check;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
-use orrery_journal::Journal;
-use orrery_journal::event::Body;
-use orrery_journal::proof::bundle::{Bundle, Claim, Proven};
-use orrery_journal::proof::checkpoint::Checkpoint;
-use orrery_journal::proof::notary::{self, Notary};
+use orrery_journal::proof::bundle::Proven;
 use orrery_journal::proof::note::PublicKey;
-use orrery_journal::proof::prover::Prover;
-use orrery_journal::units::{InstrumentId, Seq};
+use orrery_journal::units::Seq;
 use serde::Serialize;
 
 use super::exit::Exit;
 use super::{Common, open, output};
+use crate::backend::proving::{self, Proof};
 use crate::bundle;
+use crate::control::proving::{Part, SignedCheckpoint, Wanted};
 
 /// Prove events and pages to others, or check such a proof.
 ///
 /// A proof is one JSON document. `tools/verify.py` checks it without this
 /// program; docs/proofs.md explains it. Only events of sealed pages can be
-/// proven.
+/// proven. Works beside a server, too: it is asked.
 ///
 /// Example: orrery prove --check bundle.json --key name+id+base64
 #[derive(Debug, Args)]
@@ -126,108 +122,68 @@ struct Plain {
     /// use can choose it.
     #[arg(long, value_name = "NAME")]
     origin: Option<String>,
+    #[command(flatten)]
+    server: open::Server,
+}
+
+impl Plain {
+    fn origin(&self) -> Option<&str> {
+        self.origin.as_deref()
+    }
 }
 
 pub fn run(common: &Common, command: &Prove) -> anyhow::Result<Exit> {
     if let Some(path) = &command.check {
-        return check(common, path, command.key.as_deref(), command.kept.as_deref());
+        return check::check(common, path, command.key.as_deref(), command.kept.as_deref());
     }
+    let part = |to: &Output, part| prove(common, to, &Wanted::Part(part));
     match &command.command {
         Some(Command::Event(event)) => {
-            let seqs: BTreeSet<Seq> = event.seqs.iter().map(|n| Seq(*n)).collect();
-            prove(common, &event.output, |log, journal, size| {
-                let seqs = with_names(log, journal, seqs)?;
-                let pages = log.events(&seqs, size)?;
-                Ok(Claim::Events { seqs: seqs.into_iter().collect(), pages })
-            })
+            part(&event.output, Part::Events(event.seqs.iter().map(|n| Seq(*n)).collect()))
         }
-        Some(Command::Range(range)) => prove(common, &range.output, |log, _, size| {
-            range_claim(log, Seq(range.from), Seq(range.to), size)
-        }),
-        Some(Command::Page(page)) => prove(common, &page.output, |log, _, size| {
-            let (from, to) = log.page_of(Seq(page.seq))?;
-            range_claim(log, from, to, size)
-        }),
-        Some(Command::Consistency(command)) => consistency(common, command),
+        Some(Command::Range(range)) => {
+            part(&range.output, Part::Range(Seq(range.from), Seq(range.to)))
+        }
+        Some(Command::Page(page)) => part(&page.output, Part::Page(Seq(page.seq))),
+        Some(Command::Consistency(command)) => {
+            let new = command.new.as_deref().map(note).transpose()?;
+            prove(common, &command.output, &Wanted::Consistency(note(&command.old)?, new))
+        }
         Some(Command::Checkpoint(plain)) => checkpoint(common, plain),
         Some(Command::Key(plain)) => key(common, plain),
         None => bail!("say what to prove, or --check BUNDLE; `orrery prove --help` lists it"),
     }
 }
 
-/// Makes a bundle over everything that is sealed.
-fn prove(
-    common: &Common,
-    to: &Output,
-    claim: impl FnOnce(&Prover<'_>, &Journal, u64) -> anyhow::Result<Claim>,
-) -> anyhow::Result<Exit> {
-    let journal = open::journal(common)?;
-    let log = journal.prover();
-    // First what can be refused for what was asked; then the signature.
-    let claim = claim(&log, &journal, log.size())?;
-    let mut notary = Notary::open(common.data_dir(), to.plain.origin.as_deref())?;
-    let (_, checkpoint) = notary.checkpoint(&log)?;
-    write(common, to, &notary, &Bundle { checkpoint, claim })
-}
-
-fn range_claim(log: &Prover<'_>, from: Seq, to: Seq, size: u64) -> anyhow::Result<Claim> {
-    let pages = log.pages_between(from, to)?;
-    if pages > bundle::BUNDLE_PAGES_MAX {
-        let max = bundle::BUNDLE_PAGES_MAX;
-        bail!("events {from} to {to} lie in {pages} pages; a bundle holds {max}: ask for parts");
-    }
-    Ok(Claim::Range { from, to, pages: log.range(from, to, size)? })
-}
-
-/// Adds the events that name the instruments of these.
-fn with_names(
-    log: &Prover<'_>,
-    journal: &Journal,
-    mut seqs: BTreeSet<Seq>,
-) -> anyhow::Result<BTreeSet<Seq>> {
-    let mut instruments = BTreeSet::new();
-    for seq in &seqs {
-        for stretch in journal.read(*seq, *seq) {
-            instruments.extend(stretch?.events.iter().map(|event| event.instrument));
-        }
-    }
-    for instrument in instruments {
-        seqs.extend(log.definition(instrument)?);
-    }
-    Ok(seqs)
-}
-
-fn consistency(common: &Common, command: &Consistency) -> anyhow::Result<Exit> {
-    let journal = open::journal(common)?;
-    let log = journal.prover();
-    let mut notary = Notary::open(common.data_dir(), command.output.plain.origin.as_deref())?;
-    let (_, last) = notary.checkpoint(&log)?;
-    let old = note(&notary, &command.old)?;
-    let new = match &command.new {
-        Some(text) => note(&notary, text)?,
-        None => last,
-    };
-    let key = notary.public();
-    let size = |text: &str, what: &str| {
-        let read = Checkpoint::read(text.as_bytes(), &key);
-        read.map(|c| c.size).with_context(|| format!("{what} is no checkpoint of this log"))
-    };
-    let (from, to) = (size(&old, &command.old)?, size(&new, "NEW")?);
-    if from > to {
-        bail!("OLD is over {from} pages and NEW over {to}: name the earlier one first");
-    }
-    let claim = Claim::Consistency { old, path: log.consistency(from, to)? };
-    write(common, &command.output, &notary, &Bundle { checkpoint: new, claim })
-}
-
-/// A signed checkpoint by its file or its size.
-fn note(notary: &Notary, text: &str) -> anyhow::Result<String> {
-    if let Ok(size) = text.parse() {
-        return Ok(notary.earlier(size)?);
+/// A checkpoint as it is named: by its size, or the text of its file.
+fn note(text: &str) -> anyhow::Result<String> {
+    if text.parse::<u64>().is_ok() {
+        return Ok(text.to_owned());
     }
     std::fs::read_to_string(text).with_context(|| {
         format!("`{text}` is neither a number of pages nor a file with a checkpoint")
     })
+}
+
+/// Has a bundle made, here or by the server, and writes it after it has passed
+/// the check that it is made for.
+fn prove(common: &Common, to: &Output, wanted: &Wanted) -> anyhow::Result<Exit> {
+    let origin = to.plain.origin();
+    let (text, proven, key) = match open::reach(common, &to.plain.server)? {
+        open::Reach::Here(journal) => {
+            let Proof { text, proven, key } = proving::prove(&journal, wanted, origin)?;
+            (text, proven, key)
+        }
+        open::Reach::Server(mut client) => {
+            let given = client.prove(wanted, origin)?;
+            let key = PublicKey::parse(&given.key)?;
+            let read = bundle::parse(given.bundle.as_bytes()).map_err(anyhow::Error::from);
+            let proven = read.and_then(|bundle| Ok(bundle.check(&key)?));
+            let proven = proven.context("what the server has given does not hold")?;
+            (given.bundle, proven, key)
+        }
+    };
+    write(common, to, text, &proven, &key)
 }
 
 fn checkpoint(common: &Common, plain: &Plain) -> anyhow::Result<Exit> {
@@ -238,12 +194,13 @@ fn checkpoint(common: &Common, plain: &Plain) -> anyhow::Result<Exit> {
         root: String,
         note: String,
     }
-    let journal = open::journal(common)?;
-    let mut notary = Notary::open(common.data_dir(), plain.origin.as_deref())?;
-    let (checkpoint, note) = notary.checkpoint(&journal.prover())?;
+    let signed = match open::reach(common, &plain.server)? {
+        open::Reach::Here(journal) => proving::checkpoint(&journal, plain.origin())?,
+        open::Reach::Server(mut client) => client.checkpoint(plain.origin())?,
+    };
+    let SignedCheckpoint { origin, size, root, note, .. } = signed;
     if common.json {
-        let Checkpoint { origin, size, root } = checkpoint;
-        output::json(&Signed { origin, size, root: root.to_string(), note })?;
+        output::json(&Signed { origin, size, root, note })?;
     } else {
         output::line(note.trim_end());
     }
@@ -251,19 +208,26 @@ fn checkpoint(common: &Common, plain: &Plain) -> anyhow::Result<Exit> {
 }
 
 fn key(common: &Common, plain: &Plain) -> anyhow::Result<Exit> {
-    let _journal = open::journal(common)?;
-    let notary = Notary::open(common.data_dir(), plain.origin.as_deref())?;
-    let key = notary.public().to_string();
+    let key = match open::reach(common, &plain.server)? {
+        open::Reach::Here(journal) => proving::key(&journal, plain.origin())?,
+        open::Reach::Server(mut client) => PublicKey::parse(&client.key(plain.origin())?)?,
+    };
+    let (origin, key) = (key.name().to_owned(), key.to_string());
     if common.json {
-        output::json(&serde_json::json!({ "origin": notary.public().name(), "key": key }))?;
+        output::json(&serde_json::json!({ "origin": origin, "key": key }))?;
     } else {
         output::line(key);
     }
     Ok(Exit::Fine)
 }
 
-/// Writes a bundle, after it has passed the check that it is made for.
-fn write(common: &Common, to: &Output, notary: &Notary, made: &Bundle) -> anyhow::Result<Exit> {
+fn write(
+    common: &Common,
+    to: &Output,
+    text: String,
+    proven: &Proven,
+    key: &PublicKey,
+) -> anyhow::Result<Exit> {
     #[derive(Serialize)]
     struct Written {
         out: String,
@@ -272,9 +236,6 @@ fn write(common: &Common, to: &Output, notary: &Notary, made: &Bundle) -> anyhow
         size: u64,
         key: String,
     }
-    let key = notary.public();
-    let proven = made.check(&key).context("what was asked for does not hold")?;
-    let text = bundle::to_json(made)?;
     let Some(path) = &to.out else {
         output::line(text);
         return Ok(Exit::Fine);
@@ -290,114 +251,4 @@ fn write(common: &Common, to: &Output, notary: &Notary, made: &Bundle) -> anyhow
         output::line(format!("wrote {out}: {bytes} bytes; check it with the key {key}"));
     }
     Ok(Exit::Fine)
-}
-
-fn check(
-    common: &Common,
-    path: &Path,
-    key: Option<&str>,
-    kept: Option<&Path>,
-) -> anyhow::Result<Exit> {
-    let key = public_key(common, key)?;
-    let name = path.display();
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read {name}"))?;
-    let kept = match kept {
-        None => None,
-        Some(path) => {
-            let name = path.display();
-            let note = std::fs::read(path).with_context(|| format!("cannot read {name}"))?;
-            let read = Checkpoint::read(&note, &key);
-            Some(read.with_context(|| format!("{name} is no checkpoint of this log"))?)
-        }
-    };
-    let checked = bundle::parse(&bytes).map_err(anyhow::Error::from).and_then(|bundle| {
-        let proven = bundle.check(&key)?;
-        agrees(&proven, kept.as_ref())?;
-        Ok(proven)
-    });
-    match checked {
-        Ok(proven) => print(common, &proven)?,
-        Err(why) => {
-            let chain: Vec<String> = why.chain().map(ToString::to_string).collect();
-            if common.json {
-                output::json(&serde_json::json!({ "holds": false, "why": chain }))?;
-            } else {
-                output::line(format!("REFUSED: {}", chain.join(": ")));
-            }
-            return Ok(Exit::Finding);
-        }
-    }
-    Ok(Exit::Fine)
-}
-
-/// The key to check with: given, in a file, or that of the data directory.
-fn public_key(common: &Common, given: Option<&str>) -> anyhow::Result<PublicKey> {
-    let Some(text) = given else {
-        let found = notary::public_key(common.data_dir())?;
-        return found.context("whose log? name its public key with --key");
-    };
-    match PublicKey::parse(text) {
-        Ok(key) => Ok(key),
-        Err(why) => match std::fs::read_to_string(text) {
-            Ok(text) => Ok(PublicKey::parse(&text)?),
-            Err(_) => Err(why).context("--key is neither a key nor a file with one"),
-        },
-    }
-}
-
-/// Whether what was proven is of one history with a checkpoint that was kept.
-fn agrees(proven: &Proven, kept: Option<&Checkpoint>) -> anyhow::Result<()> {
-    let Some(kept) = kept else { return Ok(()) };
-    let shown = proven.old.iter().chain([&proven.checkpoint]);
-    let Some(same) = shown.clone().find(|shown| shown.size == kept.size) else {
-        let sizes: Vec<String> = shown.map(|c| c.size.to_string()).collect();
-        bail!(
-            "the kept checkpoint is over {} pages and the bundle's over {}: ask for a proof of \
-             consistency between them",
-            kept.size,
-            sizes.join(" and ")
-        );
-    };
-    if same.root != kept.root {
-        bail!(
-            "two histories: the log has signed another root over {} pages than the kept one; keep \
-             both notes, they prove it",
-            kept.size
-        );
-    }
-    Ok(())
-}
-
-fn print(common: &Common, proven: &Proven) -> anyhow::Result<()> {
-    let mut names: BTreeMap<InstrumentId, &str> = BTreeMap::new();
-    for found in &proven.events {
-        if let Body::InstrumentDefined(orrery_journal::event::InlineText::Inline(text)) =
-            &found.event.body
-        {
-            names.insert(found.event.instrument, text);
-        }
-    }
-    let events = proven.events.iter().map(|found| show::fields(found, &names));
-    let shown = |c: &Checkpoint| serde_json::json!({ "origin": c.origin, "size": c.size, "root": c.root.to_string() });
-    if common.json {
-        let events: Vec<_> = events.collect();
-        return output::json(&serde_json::json!({
-            "holds": true,
-            "checkpoint": shown(&proven.checkpoint),
-            "old": proven.old.as_ref().map(shown),
-            "pages": proven.pages.iter().map(show::page).collect::<Vec<_>>(),
-            "events": events,
-        }));
-    }
-    for event in events {
-        output::line(event.to_string());
-    }
-    let Checkpoint { origin, size, root } = &proven.checkpoint;
-    let mut what = format!("{} events, in the log", output::grouped(proven.events.len() as u64));
-    if let Some(old) = &proven.old {
-        output::line(format!("what was signed at {} pages is the beginning of it", old.size));
-        what = "the log".to_owned();
-    }
-    output::line(format!("HOLDS: {what} {origin} of {size} pages, root {root}"));
-    Ok(())
 }

@@ -1,6 +1,8 @@
 //! The other side of `JournalService`: what the command line asks of a server
 //! that holds the data directory.
 
+mod events;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,7 +15,7 @@ use tokio::runtime::Runtime;
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
-use super::{convert, journal};
+use super::{REPLY_BYTES_MAX, convert, journal};
 
 /// How long a server may take to accept a connection.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -70,7 +72,7 @@ impl Client {
         Ok(Client {
             address: address.to_owned(),
             runtime,
-            calls: JournalServiceClient::new(channel),
+            calls: JournalServiceClient::new(channel).max_decoding_message_size(REPLY_BYTES_MAX),
         })
     }
 

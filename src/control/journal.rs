@@ -1,11 +1,15 @@
-//! `JournalService`: the journal's numbers, copies and upkeep.
+//! `JournalService`: the journal's events, proofs, numbers, copies and upkeep.
+
+mod reading;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use bytes::Bytes;
 use orrery_journal::{Calendar, Copied, CopyProgress, Stat};
 use orrery_proto::v1;
 use orrery_proto::v1::journal_service_server::JournalService;
@@ -16,8 +20,13 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status};
 
 use super::calls::{Calls, deadline};
+use super::events::{EventFilter, EventRange, Found, ReadDone, Start, Tailed};
+use super::proving::{self, Given, SignedCheckpoint, Wanted};
 use super::status::{invalid, refusal, status_of};
 use super::{BackendError, convert};
+
+/// Bytes of a bundle in one message.
+const BUNDLE_PIECE: usize = 256 * 1024;
 
 /// What those who run a journal ask of it. Methods may block for as long as the
 /// journal is large.
@@ -45,6 +54,51 @@ pub trait Operations {
     /// # Errors
     /// When it cannot write.
     fn compact(&self) -> Result<(u64, u64), BackendError>;
+
+    /// Reads events in order, those of a page or frame at a time; `each` may
+    /// break off.
+    ///
+    /// # Errors
+    /// An unknown day or ticker, a moment outside of the journal, damage.
+    fn read(
+        &self,
+        range: &EventRange,
+        each: &mut dyn FnMut(&[Found]) -> ControlFlow<()>,
+    ) -> Result<ReadDone, BackendError>;
+
+    /// Reads what is there from `start` on and then what becomes durable,
+    /// until `each` breaks off. On a quiet journal it is asked often whether to
+    /// go on, and told so after each `heartbeat`.
+    ///
+    /// # Errors
+    /// Damage.
+    fn tail(
+        &self,
+        filter: &EventFilter,
+        start: Start,
+        heartbeat: Duration,
+        wanted: &mut dyn FnMut() -> ControlFlow<()>,
+        each: &mut dyn FnMut(Tailed<'_>) -> ControlFlow<()>,
+    ) -> Result<(), BackendError>;
+
+    /// Proves something under the newest checkpoint.
+    ///
+    /// # Errors
+    /// What is not sealed ([`BackendError::Precondition`]) or not there, a log
+    /// that must not sign.
+    fn prove(&self, wanted: &Wanted, origin: Option<&str>) -> Result<Given, BackendError>;
+
+    /// The signed checkpoint over all sealed pages.
+    ///
+    /// # Errors
+    /// A log that must not sign.
+    fn checkpoint(&self, origin: Option<&str>) -> Result<SignedCheckpoint, BackendError>;
+
+    /// The public key of the log.
+    ///
+    /// # Errors
+    /// A log whose key cannot be read.
+    fn key(&self, origin: Option<&str>) -> Result<String, BackendError>;
 }
 
 /// The service.
@@ -52,6 +106,7 @@ pub struct Journals {
     calls: Calls,
     /// Whether a copy or a compaction runs; one at a time.
     busy: Arc<AtomicBool>,
+    streams: reading::Streams,
     shutdown: CancellationToken,
 }
 
@@ -66,7 +121,8 @@ impl Drop for Busy {
 
 impl Journals {
     pub(super) fn new(calls: Calls, shutdown: CancellationToken) -> Journals {
-        Journals { calls, busy: Arc::default(), shutdown }
+        let streams = reading::Streams::new(shutdown.clone());
+        Journals { calls, busy: Arc::default(), streams, shutdown }
     }
 
     fn admit(&self) -> Result<Busy, Status> {
@@ -135,6 +191,69 @@ impl JournalService for Journals {
             let _ = out.blocking_send(last.map_err(|e| status_of(&e)));
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
+    }
+
+    type ReadRangeStream = ReceiverStream<Result<v1::ReadRangeResponse, Status>>;
+
+    async fn read_range(
+        &self,
+        request: Request<v1::ReadRangeRequest>,
+    ) -> Result<Response<Self::ReadRangeStream>, Status> {
+        reading::read(&self.streams, self.calls.backend(), request.into_inner()).map(Response::new)
+    }
+
+    type TailStream = ReceiverStream<Result<v1::TailResponse, Status>>;
+
+    async fn tail(
+        &self,
+        request: Request<v1::TailRequest>,
+    ) -> Result<Response<Self::TailStream>, Status> {
+        reading::tail(&self.streams, self.calls.backend(), request.into_inner()).map(Response::new)
+    }
+
+    type ProveStream = ReceiverStream<Result<v1::ProveResponse, Status>>;
+
+    async fn prove(
+        &self,
+        request: Request<v1::ProveRequest>,
+    ) -> Result<Response<Self::ProveStream>, Status> {
+        let v1::ProveRequest { what, origin } = request.into_inner();
+        let (wanted, backend) = (proving::wanted(what)?, self.calls.backend());
+        let stream = self.streams.start(move |to| {
+            let Given { bundle, key } = backend.prove(&wanted, proving::origin(&origin))?;
+            let (bundle, mut key) = (Bytes::from(bundle), Some(key));
+            for at in (0..bundle.len()).step_by(BUNDLE_PIECE) {
+                let bundle = bundle.slice(at..bundle.len().min(at + BUNDLE_PIECE));
+                let key = key.take().unwrap_or_default();
+                if to.send(v1::ProveResponse { bundle, key }).is_break() {
+                    break;
+                }
+            }
+            Ok(())
+        })?;
+        Ok(Response::new(stream))
+    }
+
+    async fn get_checkpoint(
+        &self,
+        request: Request<v1::GetCheckpointRequest>,
+    ) -> Result<Response<v1::GetCheckpointResponse>, Status> {
+        let patience = deadline(&request);
+        let origin = request.into_inner().origin;
+        let signed =
+            self.calls.ask(patience, move |b| b.checkpoint(proving::origin(&origin))).await?;
+        let SignedCheckpoint { origin, size, root, note, key } = signed;
+        Ok(Response::new(v1::GetCheckpointResponse { note, origin, size, root, key }))
+    }
+
+    async fn get_key(
+        &self,
+        request: Request<v1::GetKeyRequest>,
+    ) -> Result<Response<v1::GetKeyResponse>, Status> {
+        let patience = deadline(&request);
+        let origin = request.into_inner().origin;
+        let key = self.calls.ask(patience, move |b| b.key(proving::origin(&origin))).await?;
+        Ok(Response::new(v1::GetKeyResponse { key }))
     }
 
     async fn compact(

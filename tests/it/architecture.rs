@@ -22,7 +22,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("projector", &["market", "models", "shelf", "clock"]),
     ("control", &["market", "shelf"]),
     ("gateway", &["market", "projector"]),
-    ("backend", &["control", "market", "models", "partition", "world", "clock"]),
+    ("backend", &["bundle", "control", "market", "models", "partition", "world", "clock"]),
     (
         "app",
         &[

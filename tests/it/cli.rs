@@ -24,6 +24,8 @@ const COMMANDS: &[&[&str]] = &[
     &["restore"],
     &["compact"],
     &["journal", "stat"],
+    &["journal", "read"],
+    &["journal", "tail"],
     &["levels"],
     &["explain"],
     &["gravity"],

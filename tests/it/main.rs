@@ -11,6 +11,7 @@ mod crash;
 mod damage;
 mod day;
 mod determinism;
+mod events;
 mod export;
 mod flow;
 mod folding;

@@ -51,7 +51,7 @@ fn import(orrery: &Orrery, name: &str, text: &str) {
 }
 
 /// A journal of such days, and its public key.
-fn journal(days: &[(i64, bool)]) -> (Orrery, String) {
+pub fn journal(days: &[(i64, bool)]) -> (Orrery, String) {
     let orrery = Orrery::new();
     for (day, (n, bar)) in (0..).zip(days) {
         import(&orrery, &format!("{day}.ndjson"), &ticks(day, *n, *bar));
@@ -61,7 +61,7 @@ fn journal(days: &[(i64, bool)]) -> (Orrery, String) {
 }
 
 /// A day of three pages, a mixed one, a small one, and one that is still open.
-const LARGE: &[(i64, bool)] = &[(9_000, false), (300, true), (40, false), (5, false)];
+pub const LARGE: &[(i64, bool)] = &[(9_000, false), (300, true), (40, false), (5, false)];
 /// Five pages and one that is still open.
 const SMALL: &[(i64, bool)] =
     &[(300, false), (400, false), (60, true), (40, false), (30, false), (5, false)];

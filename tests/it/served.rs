@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use orrery::control::events::{EventFilter, EventRange, Found, ReadDone, Start, Tailed};
 use orrery::control::journal::Operations;
+use orrery::control::proving::{Given, SignedCheckpoint, Wanted};
 use orrery::control::{
     self, AsOf, Backend, BackendError, Epochs, Plane, ReplayDifference, ReplayOrder,
     ReplayProgress, ReplaySummary, Which,
@@ -309,6 +311,37 @@ impl Operations for Fake {
     }
 
     fn compact(&self) -> Result<(u64, u64), BackendError> {
+        Err(BackendError::Unavailable("no journal here".into()))
+    }
+
+    fn read(
+        &self,
+        _: &EventRange,
+        _: &mut dyn FnMut(&[Found]) -> ControlFlow<()>,
+    ) -> Result<ReadDone, BackendError> {
+        Err(BackendError::Unavailable("no journal here".into()))
+    }
+
+    fn tail(
+        &self,
+        _: &EventFilter,
+        _: Start,
+        _: Duration,
+        _: &mut dyn FnMut() -> ControlFlow<()>,
+        _: &mut dyn FnMut(Tailed<'_>) -> ControlFlow<()>,
+    ) -> Result<(), BackendError> {
+        Err(BackendError::Unavailable("no journal here".into()))
+    }
+
+    fn prove(&self, _: &Wanted, _: Option<&str>) -> Result<Given, BackendError> {
+        Err(BackendError::Unavailable("no journal here".into()))
+    }
+
+    fn checkpoint(&self, _: Option<&str>) -> Result<SignedCheckpoint, BackendError> {
+        Err(BackendError::Unavailable("no journal here".into()))
+    }
+
+    fn key(&self, _: Option<&str>) -> Result<String, BackendError> {
         Err(BackendError::Unavailable("no journal here".into()))
     }
 }

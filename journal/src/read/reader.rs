@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use self::ahead::Ahead;
 pub use self::follow::TailReader;
-pub(crate) use self::select::Selection;
+pub use self::select::{Looked, Selection};
 use crate::event::Event;
 use crate::format::canon::{Label, decode_checked};
 use crate::format::page::{Decoder, PageError};

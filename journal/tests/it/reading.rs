@@ -87,7 +87,12 @@ fn pages_that_hold_nothing_wanted_are_not_read() {
         let before = store.pages();
         let found = matching(&journal, Seq::FIRST, Seq::MAX, &filter);
         assert!(found == expected(&all, 1, u64::MAX, &filter));
-        (found.len(), store.pages() - before)
+        let read = store.pages() - before;
+        let mut selection = journal.read_matching(Seq::FIRST, Seq::MAX, filter);
+        let told = selection.by_ref().map(|events| events.expect("reads").len()).sum::<usize>();
+        let looked = selection.looked();
+        assert_eq!((told, looked.pages, looked.skipped), (found.len(), read, 12 - read));
+        (found.len(), read)
     };
     let pages = pages(&journal).len() as u64;
     assert_eq!(pages, 12);

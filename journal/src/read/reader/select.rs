@@ -14,13 +14,25 @@ use crate::shared::Shared;
 use crate::units::Seq;
 use crate::{ReadError, keys};
 
+/// What a [`Selection`] has looked at so far.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Looked {
+    /// Pages that were read.
+    pub pages: u64,
+    /// Pages whose summary said that nothing wanted is in them.
+    pub skipped: u64,
+    /// Frames that were read.
+    pub frames: u64,
+}
+
 /// Goes through the wanted events of a range, page by page.
-pub(crate) struct Selection {
+pub struct Selection {
     shared: Arc<Shared>,
     next: Seq,
     to: Seq,
     filter: Filter,
     decoder: Decoder,
+    looked: Looked,
     ended: bool,
 }
 
@@ -28,7 +40,14 @@ impl Selection {
     pub(crate) fn new(shared: Arc<Shared>, from: Seq, to: Seq, filter: Filter) -> Selection {
         let end = shared.index().end().0;
         let (next, to) = (from.max(Seq::FIRST), to.min(end));
-        Selection { shared, next, to, filter, decoder: Decoder::default(), ended: false }
+        let (decoder, looked) = (Decoder::default(), Looked::default());
+        Selection { shared, next, to, filter, decoder, looked, ended: false }
+    }
+
+    /// What it has looked at so far.
+    #[must_use]
+    pub fn looked(&self) -> Looked {
+        self.looked
     }
 
     /// The wanted events of the page or frame that holds `next`.
@@ -38,8 +57,10 @@ impl Selection {
             Found::Page(page) => {
                 self.next = page.last().next();
                 if !self.may_hold(&page)? {
+                    self.looked.skipped += 1;
                     return Ok(Vec::new());
                 }
+                self.looked.pages += 1;
                 let (label, rows) =
                     page_rows(self.shared.store.as_ref(), &page, &mut self.decoder)?;
                 wanted(label, rows, from, to, &self.filter, "page")
@@ -47,6 +68,7 @@ impl Selection {
             Found::Frame(first, stored) => {
                 let (label, rows) = frame_rows(&stored, first, from)?;
                 self.next = label.last().next();
+                self.looked.frames += 1;
                 wanted(label, rows, from, to, &self.filter, "frame")
             }
         }

@@ -1,7 +1,6 @@
-//! A proven event as one line or one JSON object, field by field. What is
-//! absent is left out. `tools/verify.py` prints the same.
+//! An event as one line or one JSON object, field by field. What is absent is
+//! left out. `tools/verify.py` prints the same of proven ones.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use orrery_journal::event::{Body, InlineText, JournalEvent};
@@ -100,9 +99,8 @@ impl List {
     }
 }
 
-/// The fields of an event; `names` are the instruments whose definition is
-/// proven, too.
-pub fn fields(found: &JournalEvent, names: &BTreeMap<InstrumentId, &str>) -> Fields {
+/// The fields of an event, and the ticker of its instrument where it is known.
+pub fn fields(found: &JournalEvent, ticker: Option<&str>) -> Fields {
     let event = &found.event;
     let mut out = List::default();
     out.put("seq", found.seq.0);
@@ -111,7 +109,7 @@ pub fn fields(found: &JournalEvent, names: &BTreeMap<InstrumentId, &str>) -> Fie
     if event.instrument != InstrumentId::NONE {
         out.put("instrument", event.instrument.0);
     }
-    if let Some(name) = names.get(&event.instrument) {
+    if let Some(name) = ticker {
         out.0.push(("ticker", json!(name)));
     }
     out.some("vendor_time", event.vendor_time);
