@@ -71,7 +71,6 @@ mod tests {
     use orrery_journal::units::{Address, InstrumentId, RecvTime, Seq, SourceId};
 
     use super::*;
-    use crate::models::parameters::Parameters;
     use crate::world::MarketWorld;
 
     fn take(engine: &mut Engine, seq: u64, body: Body) {
@@ -89,7 +88,7 @@ mod tests {
 
     #[test]
     fn each_damaged_snapshot_is_told_once() {
-        let world = MarketWorld::new(Parameters::default()).expect("defaults");
+        let world = MarketWorld::new(Default::default()).expect("defaults");
         let (mut engine, metrics) = (Engine::new(Arc::new(world)), Metrics::default());
         let damaged = || {
             let reason = RefusalReason::DamagedChain;
