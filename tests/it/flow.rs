@@ -94,8 +94,10 @@ fn the_flow_of_a_recorded_day_equals_a_count_that_is_not_ours() {
 
     // Fewer rules are another profile. The morning is enough for that.
     let morning = std::fs::read_to_string(&files[0]).expect("written");
-    let mut morning: String = morning.lines().take(40_000).collect::<Vec<_>>().join("\n");
-    morning.push('\n');
+    let mut morning: Vec<&str> = morning.lines().take(40_000).collect();
+    let is_trade = |line: &str| line.contains(r#""ev":"T""#) && !line.contains("[201]");
+    while morning.pop_if(|line| !is_trade(line)).is_some() {}
+    let morning = morning.join("\n") + "\n";
     let fewer = Orrery::new();
     let parameters = fewer.file("fewer.json", r#"{"tape":{"rules":"at_quote"}}"#);
     let parameters = parameters.to_str().expect("UTF-8");
@@ -110,4 +112,12 @@ fn the_flow_of_a_recorded_day_equals_a_count_that_is_not_ours() {
     let coverage = &less["body"]["flow"]["total"]["coverage"];
     assert_eq!((&coverage["midpoint"], &coverage["tick"]), (&0.0.into(), &0.0.into()));
     assert!(coverage["quote"].as_f64() > Some(0.0), "{less:#}");
+
+    // The last event behind that body is the last trade, which never was.
+    let seq = less["header"]["seq_last"].to_string();
+    let at = less["header"]["created_at"].as_str().expect("a time");
+    fewer.run(&["--parameters", parameters, "correct", &seq, "--cancel", "--at", at]).expect(0);
+    let after = fewer.run(&show).expect(0).json();
+    let undone = |body: &Value| body["body"]["quality"]["withdrawn_trades"].as_u64();
+    assert_eq!(undone(&after), undone(&less).map(|n| n + 1), "{after:#}");
 }
