@@ -10,13 +10,15 @@
 mod bits;
 mod crash;
 mod fuzz;
+mod same;
 mod setup;
 
 use std::process::{Command, ExitCode, Stdio};
 
-const USAGE: &str = "usage: cargo xtask test | setup | crash | bits | ledger | fuzz
+const USAGE: &str = "usage: cargo xtask test | setup | same | crash | bits | ledger | fuzz
   test   install what is missing, then fmt, clippy, all tests, docs
   setup  only install what is missing
+  same   what the folds compute in debug and in release, compared
   crash  one crash harness: kill, cuts, states, inject (--help says more)
   ledger make the totals in docs/reliability.md from the ledger
   bits   flip bits of a large journal: [--samples N] [--seed N] [--ledger]
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
     let outcome = match task.map(String::as_str) {
         Some("test") => test(),
         Some("setup") => setup::run(),
+        Some("same") => same::run(),
         Some("crash") => by_hand(rest.to_vec()),
         Some("ledger") => crash::run("totals of the ledger", ["ledger"]),
         Some("fuzz") => fuzz::run(rest),
@@ -60,6 +63,7 @@ fn test() -> Result<(), String> {
         &["test", "--locked", "-p", "orrery-replay", "--test", "it", "determinism"],
     )?;
     cargo("tests", &["test", "--locked", "--workspace", "--no-fail-fast"])?;
+    same::run()?;
     step(
         "documentation",
         Command::new(cargo_path())
