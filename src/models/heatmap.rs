@@ -12,6 +12,7 @@
 
 mod body;
 pub mod built;
+pub mod forward;
 pub mod lattice;
 pub mod parameters;
 pub mod profile;

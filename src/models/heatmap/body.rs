@@ -7,6 +7,7 @@ use orrery_journal::units::RecvTime;
 use serde::Serialize;
 
 use super::built::Built;
+use super::forward;
 use super::parameters::{Parameters, Pricing};
 use super::profile::Definitions;
 use super::reasons::{Problem, Reasons, quote};
@@ -52,6 +53,7 @@ struct Expiry<'a> {
     settles_at: String,
     years: Option<f64>,
     discount: Option<f64>,
+    parity: forward::Parity,
 }
 
 #[derive(Serialize)]
@@ -158,10 +160,11 @@ fn parity(built: &Built) -> Parity {
     parity
 }
 
-fn expiries(built: &Built) -> Vec<Expiry<'_>> {
+fn expiries<'a>(built: &'a Built, book: &Book) -> Vec<Expiry<'a>> {
     let groups = built.lattice.groups.iter().zip(&built.clocks);
     groups
-        .map(|(group, clock)| Expiry {
+        .zip(forward::parities(built, book))
+        .map(|((group, clock), parity)| Expiry {
             expiry: group.expiry.to_string(),
             dte: group.expiry.0.saturating_sub(built.lattice.day.0),
             root: &group.root,
@@ -169,6 +172,7 @@ fn expiries(built: &Built) -> Vec<Expiry<'_>> {
             settles_at: group.settles_at.to_rfc3339(),
             years: clock.years,
             discount: clock.years.map(|_| clock.discount),
+            parity,
         })
         .collect()
 }
@@ -200,7 +204,7 @@ pub(super) fn body(parts: &Parts<'_>) -> Option<Vec<u8>> {
         out.extend_from_slice(tile.json.as_bytes());
     }
     out.push(b'}');
-    field(&mut out, "expiries", &expiries(built))?;
+    field(&mut out, "expiries", &expiries(built, parts.book))?;
     field(&mut out, "definitions", parts.definitions)?;
     field(&mut out, "priced", &priced)?;
     field(&mut out, "parameters", &extent)?;

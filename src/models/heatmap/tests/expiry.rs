@@ -78,6 +78,7 @@ fn a_contract_that_settled_has_no_price() {
     assert_eq!(quality["coverage"], 1.0, "of those that live");
     let dead = &body["expiries"][1];
     assert!(dead["years"].is_null() && dead["discount"].is_null(), "null, not 0: {dead}");
+    assert!(dead["parity"]["forward"].is_null() && dead["parity"]["strikes"] == 0);
     // The other root follows.
     let late = market_at(HOUR_NS);
     assert!(model.apply(&Change::Quote(0), &late));

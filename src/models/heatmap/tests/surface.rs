@@ -104,6 +104,11 @@ impl Surface {
     }
 }
 
+/// Whether the call and the put behind it are both quoted.
+fn book_has_pair(book: &Book, call: usize) -> bool {
+    book.states[call].mid().is_some() && book.states[call + 1].mid().is_some()
+}
+
 fn number(value: &Value) -> f64 {
     value.as_f64().expect("a number")
 }
@@ -148,6 +153,20 @@ proptest! {
                     prop_assert!((call + put - whole).abs() <= 4.0 * NEAR, "{profile} {key}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn the_forward_is_found_without_spot_and_carry(surface in surface()) {
+        let body = surface.body("mid");
+        let parity = &body["expiries"][0]["parity"];
+        let years = surface.terms(1.0).years;
+        let forward = surface.spot * libm::exp((surface.rate - surface.carry) * years);
+        if let Some(got) = parity["forward"].as_f64() {
+            prop_assert!((got - forward).abs() <= NEAR, "{got}, not {forward}");
+            prop_assert!(number(&parity["gap_max"]) <= NEAR);
+        } else {
+            prop_assert_eq!(&parity["strikes"], 0);
         }
     }
 
@@ -226,6 +245,10 @@ proptest! {
         let parameters = Parameters { pricing, dte_max: 20, ..Parameters::default() };
         let body = Heatmap::ask(&market, &parameters, Chosen::default()).expect("a body");
         let body: Value = serde_json::from_slice(&body).expect("JSON");
+        let parity = &body["expiries"][0]["parity"];
+        if parity["strikes"].as_u64() >= Some(3) && book_has_pair(&book, call) {
+            prop_assert_eq!(number(&parity["gap_max_strike"]), strike.to_f64());
+        }
         let flies = body["tiles"].as_object().expect("a map").values().filter(|tile| {
             tile["strategy"] == "butterfly"
                 && number(&tile["strike"]) == strike.to_f64()
