@@ -27,6 +27,7 @@ mod redis;
 mod repair;
 mod replay;
 mod restore;
+mod selector;
 mod serve;
 mod show;
 mod sync;
@@ -129,6 +130,7 @@ enum Command {
     Parameters(parameters::Parameters),
     Calendar(calendar::Calendar),
     Explain(explain::Explain),
+    Selector(selector::Selector),
     Redis(redis::Redis),
     Backup(backup::Backup),
     Restore(restore::Restore),
@@ -167,6 +169,7 @@ pub fn run() -> ExitCode {
         Command::Parameters(command) => parameters::run(&common, &command),
         Command::Calendar(command) => calendar::run(&common, &command),
         Command::Explain(command) => explain::run(&common, &command),
+        Command::Selector(command) => selector::run(&common, &command),
         Command::Redis(command) => redis::run(&common, &command),
         Command::Backup(command) => backup::run(&common, &command),
         Command::Restore(command) => restore::run(&common, &command),

@@ -5,6 +5,7 @@
 //! but envelopes. Knows no journal, no model and no clock (it is handed one).
 
 mod answer;
+mod candles;
 mod hub;
 mod models;
 mod names;

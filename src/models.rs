@@ -13,6 +13,7 @@ pub mod parameters;
 pub mod spot;
 #[cfg(test)]
 mod testing;
+pub mod volatility;
 
 use orrery_journal::units::{Price, RecvTime, Seq, VendorTime};
 use orrery_replay::fold::RestoreError;
@@ -35,8 +36,11 @@ pub fn epoch_models(_symbol: &str, parameters: &Parameters) -> Vec<Box<dyn Model
 /// out, ahead of those of the epoch.
 #[must_use]
 pub fn partition_models(symbol: &str, parameters: &Parameters) -> Vec<Box<dyn Model>> {
-    let first: [Box<dyn Model>; 2] =
-        [Box::new(spot::SpotModel), Box::new(candles::Candles::default())];
+    let first: [Box<dyn Model>; 3] = [
+        Box::new(spot::SpotModel::new(parameters)),
+        Box::new(candles::Candles::default()),
+        Box::new(volatility::Volatility::new(symbol, parameters)),
+    ];
     first.into_iter().chain(gravity_models(symbol, parameters)).collect()
 }
 
@@ -133,6 +137,9 @@ pub enum Change<'a> {
         /// Volume-weighted price.
         vwap: Option<f64>,
     },
+    /// The index of the underlying's volatility moved; only models of the
+    /// partition are told.
+    Volatility(f64),
     /// Structural lines from outside, UTF-8 JSON.
     Annotation(&'a [u8]),
     /// An earlier event said something wrong.

@@ -32,6 +32,7 @@ use orrery_replay::fold::{Fold, Input, Outbox, RestoreError};
 pub use self::counters::Counters;
 use self::damage::Baseline;
 pub use self::damage::{Damage, Doubt};
+use self::emission::TimedView;
 use self::here::Here;
 use self::instruments::{Instruments, Role};
 use self::living::{Living, Timed, tell, timed};
@@ -56,7 +57,7 @@ pub struct Makers {
     /// Models that outlive epochs.
     pub partition: MakeModels,
     /// Views.
-    pub views: fn() -> Vec<Box<dyn View>>,
+    pub views: fn(&Parameters) -> Vec<Box<dyn View>>,
 }
 
 impl Default for Makers {
@@ -79,7 +80,7 @@ pub struct Partition {
     warming: Option<Living<Warming>>,
     /// Models that outlive epochs.
     models: Vec<Timed>,
-    views: Vec<Box<dyn View>>,
+    views: Vec<TimedView>,
     /// Newest bodies of the families that views read.
     bodies: Bodies,
     history: History,
@@ -107,17 +108,18 @@ impl Partition {
     #[must_use]
     pub fn with_makers(symbol: &str, parameters: Arc<Parameters>, makers: Makers) -> Partition {
         let models = timed((makers.partition)(symbol, &parameters), Scope::Partition);
+        let views = (makers.views)(&parameters);
         Partition {
             here: Here::new(symbol, parameters.calendar),
-            instruments: Instruments::new(symbol, &parameters.proxies),
+            instruments: Instruments::new(symbol, &parameters),
             tape: Tape::new(parameters.tape),
             parameters,
             makers,
             active: None,
             warming: None,
             models,
-            views: (makers.views)(),
-            bodies: Bodies::new(),
+            views: views.into_iter().map(|view| TimedView { view, due: None }).collect(),
+            bodies: Bodies::default(),
             history: History::default(),
             counters: Counters::default(),
             baseline: None,
@@ -219,7 +221,7 @@ impl Partition {
                 let (proxy, price) = (Some(at), price * by);
                 self.tell_everybody(&Change::UnderlyingTrade { proxy, price, size });
             }
-            Role::Unknown | Role::Other => {}
+            Role::Volatility | Role::Unknown | Role::Other => {}
         }
     }
 
@@ -250,6 +252,7 @@ impl Partition {
                 self.observe_spot(input, close, SpotSource::Bar);
             }
             Role::Proxy { at, by } => self.tell_everybody(&change(Some(at), by)),
+            Role::Volatility => self.volatility(close),
             Role::Unknown | Role::Other => {}
         }
     }
@@ -307,6 +310,12 @@ impl Partition {
         self.choose_inner();
     }
 
+    /// The volatility index moved; only models of the partition hear of it.
+    fn volatility(&mut self, value: f64) {
+        let book = self.active.as_ref().map(|a| a.epoch.live.book());
+        tell(&mut self.models, &Change::Volatility(value), &self.here.market(book));
+    }
+
     fn tell_epochs(&mut self, change: &Change<'_>) {
         if let Some(active) = &mut self.active {
             active.tell(change, &self.here);
@@ -336,7 +345,7 @@ impl Partition {
                 .ok()
                 .and_then(|about| about.symbol)
                 .is_some_and(|s| *crate::market::ticker::symbol_of(&s) == *self.here.symbol),
-            Role::Contract | Role::Proxy { .. } | Role::Other => false,
+            Role::Contract | Role::Proxy { .. } | Role::Volatility | Role::Other => false,
         };
         if mine {
             self.tell_everybody(&Change::Annotation(json));
@@ -386,9 +395,12 @@ impl Fold for Partition {
             Body::Bar(bar) => self.bar(input, bar),
             Body::IndexValue(index) => {
                 let value = index.value.to_f64();
-                if self.instruments.role(input.event.instrument) == Role::Underlying && value > 0.0
-                {
-                    self.observe_spot(input, value, SpotSource::Index);
+                match self.instruments.role(input.event.instrument) {
+                    Role::Underlying if value > 0.0 => {
+                        self.observe_spot(input, value, SpotSource::Index);
+                    }
+                    Role::Volatility if value > 0.0 => self.volatility(value),
+                    _ => {}
                 }
             }
             Body::ChainSnapshot(snapshot) => self.chain(input, snapshot),
@@ -429,6 +441,7 @@ impl Fold for Partition {
         let own = self.models.iter().filter_map(|m| m.due);
         let epoch = self.active.iter().flat_map(|a| &a.models).filter_map(|m| m.due);
         own.chain(epoch)
+            .chain(self.views.iter().filter_map(|v| v.due))
             .chain(deadline.filter(|d| *d > self.here.now))
             .chain(self.silence_due)
             .chain(self.status_due)

@@ -1,14 +1,98 @@
 //! Views: pure functions of published bodies. A view owns no state, reads no
 //! market and no clock; it only joins what models have already said.
 
+pub mod bias_lfi;
 pub mod context;
+pub mod levels;
+pub mod market_mode;
+pub mod net_gamma;
+pub mod read;
+pub mod selector;
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use orrery_journal::units::NANOS_PER_SECOND;
+use orrery_replay::fold::EpochId;
 
-/// Newest bodies of one partition's active epoch, by family.
-pub type Bodies = BTreeMap<&'static str, Bytes>;
+use crate::models::parameters::Parameters;
+
+/// Newest bodies of one partition's active epoch, by family, with what names
+/// the version that each of them is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bodies(BTreeMap<&'static str, Published>);
+
+/// A body, and which version of its family it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// The body; of an epoch that has retired when it is not current.
+    pub body: Bytes,
+    /// Whether it belongs to what is published now.
+    pub current: bool,
+    /// Named definitions that made it.
+    pub profile: Box<str>,
+    /// Number that the artifact's header carries.
+    pub version: u64,
+    /// The epoch that it was put out under.
+    pub epoch: Option<EpochId>,
+}
+
+impl Bodies {
+    /// The newest body of a family.
+    #[must_use]
+    pub fn get(&self, family: &str) -> Option<&Bytes> {
+        self.published(family).map(|p| &p.body)
+    }
+
+    /// The same with its profile and version.
+    #[must_use]
+    pub fn published(&self, family: &str) -> Option<&Published> {
+        self.0.get(family).filter(|p| p.current)
+    }
+
+    /// Takes a body; whether it is a new version of its family. The rule is that
+    /// of the ledger that numbers artifacts: other bytes, another epoch or
+    /// another profile.
+    pub fn enter(
+        &mut self,
+        family: &'static str,
+        profile: &str,
+        epoch: Option<EpochId>,
+        body: &Bytes,
+    ) -> bool {
+        let held = self.0.get_mut(family);
+        if let Some(held) = held {
+            let same = held.body == *body && held.epoch == epoch && *held.profile == *profile;
+            let told = same && held.current;
+            held.current = true;
+            if !same {
+                held.version = held.version.saturating_add(1);
+                (held.body, held.profile, held.epoch) = (body.clone(), profile.into(), epoch);
+            }
+            return !told;
+        }
+        let (body, profile) = (body.clone(), profile.into());
+        self.0.insert(family, Published { body, current: true, profile, version: 1, epoch });
+        true
+    }
+
+    /// The epoch of a family has retired: nobody may read its body any more.
+    pub fn withdraw(&mut self, family: &str) {
+        if let Some(held) = self.0.get_mut(family) {
+            held.current = false;
+        }
+    }
+
+    /// Everything that is held, for saving.
+    pub fn held(&self) -> impl ExactSizeIterator<Item = (&'static str, &Published)> {
+        self.0.iter().map(|(family, published)| (*family, published))
+    }
+
+    /// Puts back what was saved.
+    pub fn put_back(&mut self, family: &'static str, published: Published) {
+        self.0.insert(family, published);
+    }
+}
 
 /// A pure function of bodies.
 pub trait View: Send {
@@ -17,13 +101,29 @@ pub trait View: Send {
     /// Named, versioned definitions, such as `context/nearest-node@1`.
     fn profile(&self) -> &'static str;
     /// Families that it reads; it is derived again when one of them changes.
-    fn inputs(&self) -> &'static [&'static str];
+    fn inputs(&self) -> &[&'static str];
+    /// Shortest time between two bodies, ns; they come out at multiples of it.
+    /// 0: with each change of an input.
+    fn cadence_ns(&self) -> i64 {
+        0
+    }
     /// The canonical body, or `None` when what it needs is not there.
     fn derive(&self, symbol: &str, bodies: &Bodies) -> Option<Vec<u8>>;
 }
 
+const SECOND_NS: i64 = NANOS_PER_SECOND;
+const FIVE_SECONDS_NS: i64 = 5 * NANOS_PER_SECOND;
+
 /// Every view, in the order in which they are derived.
 #[must_use]
-pub fn all() -> Vec<Box<dyn View>> {
-    vec![Box::new(context::Context)]
+pub fn all(parameters: &Parameters) -> Vec<Box<dyn View>> {
+    let mut all: Vec<Box<dyn View>> = vec![
+        Box::new(context::Context),
+        Box::new(levels::Levels::new(&parameters.gex)),
+        Box::new(bias_lfi::BiasLfi),
+        Box::new(market_mode::MarketMode),
+    ];
+    let selectors = selector::Selector::all(&parameters.views);
+    all.extend(selectors.map(|view| Box::new(view) as Box<dyn View>));
+    all
 }

@@ -59,6 +59,12 @@ impl World for MarketWorld {
                 partitions.push(symbol);
             }
         }
+        for symbol in self.parameters.volatility_indices.get(ticker).into_iter().flatten() {
+            let symbol: Box<str> = symbol.as_str().into();
+            if !partitions.contains(&symbol) {
+                partitions.push(symbol);
+            }
+        }
         partitions
     }
 
@@ -79,6 +85,7 @@ mod tests {
         assert_eq!(of("I:SPX"), "SPX");
         assert_eq!(of("SPY"), "SPY SPX");
         assert_eq!(of("ESZ6"), "ESZ6 SPX");
+        assert_eq!(of("I:VIX"), "VIX NDX SPX");
         assert_eq!(of("O:SPY251219C00600000"), "SPY");
         assert_eq!(world.configuration(), Parameters::default().hash());
         let mut wrong = Parameters::default();

@@ -95,8 +95,11 @@ fn folded(
     seq: Seq,
     threads: u16,
 ) -> anyhow::Result<BTreeMap<Box<str>, Bytes>> {
-    let makers =
-        Makers { epoch: |_, _| Vec::new(), partition: models::gravity_models, views: Vec::new };
+    let makers = Makers {
+        epoch: |_, _| Vec::new(),
+        partition: models::gravity_models,
+        views: |_| Vec::new(),
+    };
     let world = MarketWorld::new(parameters)?.with_makers(makers);
     let mut engine = Engine::new(Arc::new(world));
     let mut bodies = BTreeMap::new();

@@ -1,7 +1,8 @@
 //! `orrery levels`: named levels under one or several profiles, side by side.
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 use orrery_journal::units::Seq;
 use orrery_replay::as_of::At;
 use serde_json::Value;
@@ -13,6 +14,7 @@ use crate::market::book::Market;
 use crate::models::gex::Gex;
 use crate::models::gex::profile::{Chosen, SHIPPED};
 use crate::partition::Partition;
+use crate::views::levels::KINDS;
 
 /// Compare levels of a symbol under several definitions, at any moment.
 ///
@@ -28,6 +30,15 @@ pub struct Levels {
     /// As known at a seq (`seq:1200`) or a time (RFC 3339).
     #[arg(long)]
     at: Option<String>,
+    /// Print every named level in one list, by price, as the `levels` artifact
+    /// has it: walls, flips, volume nodes, volume wells, crevasses, lines.
+    #[arg(long, conflicts_with = "profile")]
+    flat: bool,
+    /// Only levels of this kind, such as call_wall or volume_node; may be given
+    /// several times. Implies --flat.
+    #[arg(long, value_name = "KIND", conflicts_with = "profile",
+          value_parser = PossibleValuesParser::new(KINDS.map(|(kind, _)| kind)))]
+    kind: Vec<String>,
     /// List the profiles that ship with what they stand for, and stop.
     #[arg(long)]
     list: bool,
@@ -56,6 +67,9 @@ const ROWS: [(&str, &str); 12] = [
 pub fn run(common: &Common, command: &Levels) -> anyhow::Result<Exit> {
     if command.list {
         return list(common);
+    }
+    if command.flat || !command.kind.is_empty() {
+        return flat(common, command);
     }
     let data = open::existing(common)?;
     let parameters = data.world.parameters().gex.clone();
@@ -104,6 +118,56 @@ pub fn run(common: &Common, command: &Levels) -> anyhow::Result<Exit> {
         })
         .collect();
     output::table(&head, &rows);
+    Ok(Exit::Fine)
+}
+
+/// The `levels` artifact of the moment.
+fn flat(common: &Common, command: &Levels) -> anyhow::Result<Exit> {
+    let archive = open::archive(common)?;
+    let seq = open::moment(archive.journal(), command.at.as_deref())?;
+    let symbol = crate::market::ticker::symbol_of(&command.symbol);
+    let header = archive.latest_at(&symbol, "levels", At::Seq(seq))?;
+    let header = header.with_context(|| format!("{symbol} has no levels at event {seq}"))?;
+    let mut body: Value = serde_json::from_slice(&archive.body(&header)?)?;
+    let wanted = |row: &Value| {
+        command.kind.is_empty() || command.kind.iter().any(|kind| row["kind"] == kind.as_str())
+    };
+    for name in ["levels", "absent"] {
+        if let Some(rows) = body[name].as_array_mut() {
+            rows.retain(wanted);
+        }
+    }
+    if common.json {
+        output::json(&serde_json::json!({ "profile": header.profile, "version": header.version,
+                                          "seq": seq.0, "body": body }))?;
+        return Ok(Exit::Fine);
+    }
+    let text = |value: &Value| match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    output::line(format!(
+        "{symbol} at {}, {} v{} of {}",
+        text(&body["spot"]),
+        header.profile,
+        header.version,
+        header.created_at.to_rfc3339()
+    ));
+    let names = ["price", "to", "kind", "strength", "distance", "rank", "expiry", "basis"];
+    let row = |row: &Value| {
+        let mut cells: Vec<String> = names.iter().map(|name| text(&row[*name])).collect();
+        cells.push(format!("{} v{}", text(&row["profile"]), text(&row["version"])));
+        cells
+    };
+    let rows = |name: &str| body[name].as_array().cloned().unwrap_or_default();
+    let mut head = names.to_vec();
+    head.push("source");
+    output::table(&head, &rows("levels").iter().map(row).collect::<Vec<_>>());
+    for absent in rows("absent") {
+        let [kind, family, reason] = ["kind", "family", "reason"].map(|name| text(&absent[name]));
+        output::line(format!("no {kind} from {family}: {reason}"));
+    }
     Ok(Exit::Fine)
 }
 

@@ -15,7 +15,7 @@ use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 use super::models::Gex;
-use super::names;
+use super::{candles, names};
 use crate::projector::documents::{Documents, DocumentsError, Update};
 use crate::projector::registry::Bus;
 
@@ -30,6 +30,14 @@ pub enum Topic {
     Heatmap(Box<str>),
     /// Dealer gravity of a symbol.
     Gravity(Box<str>),
+    /// Bias and LFI.
+    BiasLfi,
+    /// Market mode.
+    MarketMode,
+    /// Scored tiles of a vendor's symbol.
+    Selector(Box<str>),
+    /// Candles of a vendor's symbol.
+    Candles(Box<str>),
     /// Any artifact of a symbol.
     Artifact(Box<str>),
     /// Something was missed by everyone.
@@ -136,6 +144,52 @@ impl Hub {
         Ok(events)
     }
 
+    /// Bias and LFI, if there are any.
+    pub async fn bias_lfi(&self) -> Result<Vec<Event>, DocumentsError> {
+        self.one(names::BIAS_LFI, Topic::BiasLfi).await
+    }
+
+    /// The market mode, if there is one.
+    pub async fn market_mode(&self) -> Result<Vec<Event>, DocumentsError> {
+        self.one(names::MARKET_MODE, Topic::MarketMode).await
+    }
+
+    /// Scored tiles of a symbol, or of all.
+    pub async fn selector(&self, symbol: Option<&str>) -> Result<Vec<Event>, DocumentsError> {
+        let mut events = Vec::new();
+        for symbol in
+            self.symbols(Bus::Market, names::SELECTOR, symbol, names::selector_symbol).await?
+        {
+            let topic = Topic::Selector(symbol.as_str().into());
+            events.extend(self.one(&names::selector(&symbol), topic).await?);
+        }
+        Ok(events)
+    }
+
+    /// Candles of a symbol, or of all.
+    pub async fn candles(&self, symbol: Option<&str>) -> Result<Vec<Event>, DocumentsError> {
+        let mut symbols = vec![];
+        match symbol {
+            Some(symbol) => symbols.push(symbol.to_owned()),
+            None => {
+                let keys = self.documents.keys(Bus::Market, names::OWN).await?;
+                let of = keys.iter().filter_map(|key| names::artifact_parts(key));
+                let with = of.filter(|(_, family)| *family == "candles");
+                symbols.extend(with.map(|(s, _)| crate::market::ticker::vendor_symbol(s)));
+            }
+        }
+        let mut events = Vec::new();
+        for symbol in symbols {
+            events.extend(candles_event(&self.documents, &symbol).await?);
+        }
+        Ok(events)
+    }
+
+    async fn one(&self, key: &str, topic: Topic) -> Result<Vec<Event>, DocumentsError> {
+        let document = self.documents.get(Bus::Market, key).await?;
+        Ok(document.and_then(|d| model_event(topic, &d)).into_iter().collect())
+    }
+
     async fn symbols(
         &self,
         bus: Bus,
@@ -208,6 +262,8 @@ impl Ear {
             self.tell(heatmap_event(&symbol, payload));
         } else if let Some(symbol) = names::gravity_symbol(channel) {
             self.tell(gravity_event(&symbol, payload));
+        } else if let Some(event) = model_topic(channel).and_then(|t| model_event(t, payload)) {
+            self.tell(event);
         } else if names::spot_symbol(channel).is_some() {
             self.tell_spot().await?;
         } else if let Some(symbol) = names::gex_symbol(channel) {
@@ -220,6 +276,11 @@ impl Ear {
             match stamp.family.as_deref() {
                 Some("spot") => self.tell_spot().await?,
                 Some("gex") => self.tell_gex(&vendor).await?,
+                Some("candles") => {
+                    if let Some(event) = candles_event(&self.documents, &vendor).await? {
+                        self.tell(event);
+                    }
+                }
                 _ => {}
             }
             self.tell(event(Topic::Artifact(symbol.into()), None, "artifact", payload));
@@ -287,9 +348,45 @@ async fn gex_event(
     Ok(Some((event, format!("{told:?}"))))
 }
 
+/// A day of candles, as charts read them.
+async fn candles_event(
+    documents: &Documents,
+    symbol: &str,
+) -> Result<Option<Event>, DocumentsError> {
+    let artifact = documents.get(Bus::Market, &names::candles(symbol)).await?;
+    Ok(artifact.and_then(|artifact| {
+        let candles = candles::candles(symbol, 1, &artifact)?;
+        let text = serde_json::to_vec(&candles).ok()?;
+        let position = position("candles", symbol, Some(candles.version()));
+        Some(event(Topic::Candles(symbol.into()), position, "candles", &text))
+    }))
+}
+
 fn heatmap_event(symbol: &str, document: &[u8]) -> Event {
     let position = position("heatmap", symbol, Stamp::of(document).version());
     event(Topic::Heatmap(symbol.into()), position, "heatmap", document)
+}
+
+/// The topic of a document that is told as it stands, by its key.
+fn model_topic(key: &str) -> Option<Topic> {
+    match key {
+        names::BIAS_LFI => Some(Topic::BiasLfi),
+        names::MARKET_MODE => Some(Topic::MarketMode),
+        _ => names::selector_symbol(key).map(|symbol| Topic::Selector(symbol.into())),
+    }
+}
+
+/// A document that is told as it stands, under the name that clients listen to.
+fn model_event(topic: Topic, document: &[u8]) -> Option<Event> {
+    let (name, family) = match &topic {
+        Topic::BiasLfi => ("bias_lfi", "bias_lfi"),
+        Topic::MarketMode => ("market_mode", "market_mode"),
+        Topic::Selector(_) => ("trade_selector", "selector"),
+        _ => return None,
+    };
+    let stamp = Stamp::of(document);
+    let symbol = stamp.symbol.clone().unwrap_or_default();
+    Some(event(topic, position(family, &symbol, stamp.version()), name, document))
 }
 
 /// The announcement of an artifact, as it can be told from the artifact.

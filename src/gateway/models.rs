@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::answer::{data, failure, not_found, unavailable};
+use super::candles::{self, DAYS};
 use super::{Gateway, names};
 use crate::projector::registry::Bus;
 
@@ -27,6 +28,10 @@ pub fn routes() -> Router<Arc<Gateway>> {
         .route("/api/models/gex/{symbol}", get(gex))
         .route("/api/models/heatmap/{symbol}", get(heatmap))
         .route("/api/models/heatmap/{symbol}/{strategy}", get(heatmap_of_strategy))
+        .route("/api/models/bias_lfi", get(bias_lfi))
+        .route("/api/models/market_mode", get(market_mode))
+        .route("/api/models/trade_selector/{symbol}", get(selector))
+        .route("/api/models/candles/{symbol}", get(candles_of))
         .route("/api/models/volume_profile", get(profile::volume_profile))
         .route("/api/v1/symbols", get(symbols))
         .route("/api/v1/artifacts/{symbol}/{family}", get(artifact))
@@ -161,6 +166,60 @@ async fn heatmap_answer(gateway: &Gateway, symbol: &str) -> Response {
     match read(gateway, Bus::Market, &names::heatmap(&symbol)).await {
         Read::Found(document) => data(&document, gateway.now_ms()),
         Read::Missing => not_found(&format!("No heatmap found for {symbol}")),
+        Read::Failed(response) => response,
+    }
+}
+
+/// The original knows one symbol here; another one can be asked for by name.
+async fn bias_lfi(State(gateway): State<Arc<Gateway>>, Query(asked): Asked) -> Response {
+    let key = match asked.get("symbol").map(|text| (text, names::route_symbol(text))) {
+        None => names::BIAS_LFI.to_owned(),
+        Some((_, Some(symbol))) => names::bias_lfi(&symbol),
+        Some((text, None)) => return unknown_symbol(text),
+    };
+    document(&gateway, &key, "No bias_lfi model found").await
+}
+
+async fn market_mode(State(gateway): State<Arc<Gateway>>) -> Response {
+    document(&gateway, names::MARKET_MODE, "No market_mode model found").await
+}
+
+async fn selector(State(gateway): State<Arc<Gateway>>, Path(symbol): Path<String>) -> Response {
+    let Some(symbol) = names::route_symbol(&symbol) else { return unknown_symbol(&symbol) };
+    let none = format!("No trade selector model found for {symbol}");
+    document(&gateway, &names::selector(&symbol), &none).await
+}
+
+/// `days` is clamped to 1 to 7, as the original does. Indices alone have an
+/// `I:`, so `SPX` is no symbol here.
+async fn candles_of(
+    State(gateway): State<Arc<Gateway>>,
+    Path(symbol): Path<String>,
+    Query(asked): Asked,
+) -> Response {
+    let Some(symbol) = names::route_symbol(&symbol) else { return unknown_symbol(&symbol) };
+    let days = match asked.get("days").map(|text| text.parse::<i64>()) {
+        None => *DAYS.start(),
+        Some(Ok(days)) => days.clamp(*DAYS.start(), *DAYS.end()),
+        Some(Err(_)) => return failure(StatusCode::BAD_REQUEST, "days is a number from 1 to 7"),
+    };
+    let none = || not_found(&format!("No candles found for {symbol}"));
+    if !names::is_vendor_symbol(&symbol) {
+        return none();
+    }
+    match gateway.parts.documents.get(Bus::Market, &names::candles(&symbol)).await {
+        Ok(Some(artifact)) => candles::candles(&symbol, days, &artifact)
+            .map_or_else(none, |candles| data(&candles, gateway.now_ms())),
+        Ok(None) => none(),
+        Err(error) => unavailable(&error),
+    }
+}
+
+/// A document of the market bus as it stands.
+async fn document(gateway: &Gateway, key: &str, none: &str) -> Response {
+    match read(gateway, Bus::Market, key).await {
+        Read::Found(document) => data(&document, gateway.now_ms()),
+        Read::Missing => not_found(none),
         Read::Failed(response) => response,
     }
 }

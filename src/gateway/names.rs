@@ -15,6 +15,12 @@ pub const GRAVITY: &str = "dealer_gravity:artifact:";
 pub const OWN: &str = "orrery:{";
 /// The profile document that old pages poll.
 pub const VOLUME_PROFILE: &str = "massive:volume_profile";
+/// The bias of the symbol that names without one belong to.
+pub const BIAS_LFI: &str = "massive:bias_lfi:model:latest";
+/// Its market mode.
+pub const MARKET_MODE: &str = "massive:market_mode:model:latest";
+/// Prefix of the selectors' keys.
+pub const SELECTOR: &str = "massive:selector:model:";
 /// Channel of new gravity artifacts.
 pub const GRAVITY_UPDATED: &str = "dealer_gravity_updated";
 /// Prefix of the channels of heatmap changes.
@@ -36,6 +42,21 @@ pub fn heatmap(symbol: &str) -> String {
 
 pub fn heatmap_symbol(key: &str) -> Option<String> {
     key.strip_prefix(HEATMAP)?
+        .strip_suffix(":latest")
+        .filter(|symbol| !symbol.is_empty())
+        .map(str::to_owned)
+}
+
+pub fn bias_lfi(symbol: &str) -> String {
+    format!("massive:bias_lfi:model:{symbol}:latest")
+}
+
+pub fn selector(symbol: &str) -> String {
+    format!("{SELECTOR}{symbol}:latest")
+}
+
+pub fn selector_symbol(key: &str) -> Option<String> {
+    key.strip_prefix(SELECTOR)?
         .strip_suffix(":latest")
         .filter(|symbol| !symbol.is_empty())
         .map(str::to_owned)
@@ -73,6 +94,17 @@ pub fn artifact(symbol: &str, family: &str) -> String {
     format!("{OWN}{symbol}}}:artifact:{family}")
 }
 
+/// Whether a symbol is written as the vendor writes it: indices with `I:`.
+pub fn is_vendor_symbol(symbol: &str) -> bool {
+    let plain = symbol.strip_prefix("I:").unwrap_or(symbol);
+    crate::market::ticker::vendor_symbol(plain) == symbol
+}
+
+/// The candles of a symbol as it stands in a route.
+pub fn candles(symbol: &str) -> String {
+    artifact(symbol.strip_prefix("I:").unwrap_or(symbol), "candles")
+}
+
 /// Symbol and family of a whole artifact's key.
 pub fn artifact_parts(key: &str) -> Option<(&str, &str)> {
     let (symbol, family) = key.strip_prefix(OWN)?.split_once("}:artifact:")?;
@@ -102,6 +134,7 @@ mod tests {
             assert_eq!(heatmap_symbol(&heatmap(symbol)).as_deref(), Some(symbol));
             assert_eq!(gex_symbol(&gex_calls(symbol)).as_deref(), Some(symbol));
             assert_eq!(gex_symbol(&gex_puts(symbol)).as_deref(), Some(symbol));
+            assert_eq!(selector_symbol(&selector(symbol)).as_deref(), Some(symbol));
             assert_eq!(gravity_symbol(&gravity(symbol)).as_deref(), Some(symbol));
             assert_eq!(artifact_parts(&artifact(symbol, "gex")), Some((symbol, "gex")));
         }

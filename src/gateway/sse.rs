@@ -27,9 +27,10 @@ use super::models::Asked;
 use super::{Gateway, names};
 
 /// Kinds of streams, for counting.
-pub const KINDS: usize = 5;
+pub const KINDS: usize = 8;
 
-const KIND_NAMES: [&str; KINDS] = ["all", "dealer_gravity", "gex", "heatmap", "spot"];
+const KIND_NAMES: [&str; KINDS] =
+    ["all", "dealer_gravity", "gex", "heatmap", "spot", "bias_lfi", "trade_selector", "candles"];
 
 /// How long a browser waits before it connects again.
 const RETRY_MS: u32 = 2000;
@@ -50,6 +51,9 @@ pub fn routes() -> Router<Arc<Gateway>> {
         .route("/sse/spot", get(spot))
         .route("/sse/gex/{symbol}", get(gex))
         .route("/sse/heatmap/{symbol}", get(heatmap))
+        .route("/sse/candles/{symbol}", get(candles))
+        .route("/sse/bias_lfi", get(bias_lfi))
+        .route("/sse/trade_selector/{symbol}", get(selector))
 }
 
 /// Open streams by kind.
@@ -67,6 +71,9 @@ enum Subject {
     Spot,
     Gex(String),
     Heatmap(String),
+    BiasLfi,
+    Selector(String),
+    Candles(String),
 }
 
 impl Subject {
@@ -77,6 +84,9 @@ impl Subject {
             Subject::Gex(_) => 2,
             Subject::Heatmap(_) => 3,
             Subject::Spot => 4,
+            Subject::BiasLfi => 5,
+            Subject::Selector(_) => 6,
+            Subject::Candles(_) => 7,
         }
     }
 
@@ -87,14 +97,20 @@ impl Subject {
             Subject::Spot => "spot",
             Subject::Gex(_) => "gex",
             Subject::Heatmap(_) => "heatmap",
+            Subject::BiasLfi => "bias_lfi",
+            Subject::Selector(_) => "trade_selector",
+            Subject::Candles(_) => "candles",
         }
     }
 
     fn symbol(&self) -> Option<&str> {
         match self {
-            Subject::All | Subject::Spot => None,
+            Subject::All | Subject::Spot | Subject::BiasLfi => None,
             Subject::Gravity(symbol) => symbol.as_deref(),
-            Subject::Gex(symbol) | Subject::Heatmap(symbol) => Some(symbol),
+            Subject::Gex(symbol)
+            | Subject::Heatmap(symbol)
+            | Subject::Selector(symbol)
+            | Subject::Candles(symbol) => Some(symbol),
         }
     }
 
@@ -103,10 +119,13 @@ impl Subject {
             (_, Topic::Gap) => false,
             (Subject::All, _)
             | (Subject::Spot, Topic::Spot)
+            | (Subject::BiasLfi, Topic::BiasLfi)
             | (Subject::Gravity(None), Topic::Gravity(_)) => true,
             (Subject::Gravity(Some(mine)), Topic::Gravity(symbol))
             | (Subject::Gex(mine), Topic::Gex(symbol))
-            | (Subject::Heatmap(mine), Topic::Heatmap(symbol)) => **mine == **symbol,
+            | (Subject::Heatmap(mine), Topic::Heatmap(symbol))
+            | (Subject::Selector(mine), Topic::Selector(symbol))
+            | (Subject::Candles(mine), Topic::Candles(symbol)) => **mine == **symbol,
             _ => false,
         }
     }
@@ -151,6 +170,28 @@ async fn heatmap(
     asked: Asked,
 ) -> Response {
     open_symbol(gateway, &headers, &symbol, asked, Subject::Heatmap)
+}
+
+async fn bias_lfi(gateway: State<Arc<Gateway>>, headers: HeaderMap, asked: Asked) -> Response {
+    open(gateway, &headers, asked, Subject::BiasLfi)
+}
+
+async fn selector(
+    gateway: State<Arc<Gateway>>,
+    headers: HeaderMap,
+    Path(symbol): Path<String>,
+    asked: Asked,
+) -> Response {
+    open_symbol(gateway, &headers, &symbol, asked, Subject::Selector)
+}
+
+async fn candles(
+    gateway: State<Arc<Gateway>>,
+    headers: HeaderMap,
+    Path(symbol): Path<String>,
+    asked: Asked,
+) -> Response {
+    open_symbol(gateway, &headers, &symbol, asked, Subject::Candles)
 }
 
 /// Opens the stream of one symbol's family.
@@ -403,10 +444,17 @@ impl Stream {
             Subject::Gex(symbol) => hub.gex(Some(symbol)).await,
             Subject::Heatmap(symbol) => hub.heatmap(Some(symbol)).await,
             Subject::Gravity(symbol) => hub.gravity(symbol.as_deref()).await,
+            Subject::BiasLfi => hub.bias_lfi().await,
+            Subject::Selector(symbol) => hub.selector(Some(symbol)).await,
+            Subject::Candles(symbol) => hub.candles(Some(symbol)).await,
             Subject::All => {
                 let mut state = hub.spot().await?;
                 state.extend(hub.gex(None).await?);
                 state.extend(hub.heatmap(None).await?);
+                state.extend(hub.candles(None).await?);
+                state.extend(hub.selector(None).await?);
+                state.extend(hub.bias_lfi().await?);
+                state.extend(hub.market_mode().await?);
                 if gravity {
                     state.extend(hub.gravity(None).await?);
                 }

@@ -11,7 +11,7 @@ mod table;
 
 pub use table::{CalendarError, DayKind, TradingCalendar};
 
-use chrono::{DateTime, NaiveTime, TimeZone};
+use chrono::{DateTime, NaiveTime, TimeZone, Timelike};
 use chrono_tz::America::New_York;
 use orrery_journal::Calendar;
 use orrery_journal::units::{NANOS_PER_SECOND, RecvTime, TradingDay};
@@ -70,6 +70,13 @@ pub fn day_of(calendar: Calendar, at: RecvTime) -> TradingDay {
         Calendar::NewYork => utc.with_timezone(&New_York).date_naive(),
         Calendar::Utc => utc.date_naive(),
     })
+}
+
+/// The hour of the day in New York, with its fraction: 9.5 at half past nine.
+#[must_use]
+pub fn hour_in_new_york(at: RecvTime) -> f64 {
+    let time = DateTime::from_timestamp_nanos(at.0).with_timezone(&New_York).time();
+    f64::from(time.num_seconds_from_midnight()) / 3_600.0
 }
 
 /// First moment of a trading day and first moment of the next.

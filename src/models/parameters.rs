@@ -5,6 +5,8 @@
 //! equal hashes fold alike; whoever adds a number that decides about output
 //! adds it here, never as a constant that the hash does not see.
 
+pub mod views;
+
 use std::collections::BTreeMap;
 
 use orrery_journal::Calendar;
@@ -44,6 +46,9 @@ pub struct Parameters {
     /// The root of a future stands for all of its months. Default: SPY for SPX
     /// times 10, ES for SPX times 1, QQQ for NDX times 41, NQ for NDX times 1.
     pub proxies: BTreeMap<String, Proxy>,
+    /// Tickers of indices that measure the volatility of other symbols, with
+    /// those symbols. Default: I:VIX for NDX and SPX.
+    pub volatility_indices: BTreeMap<String, Vec<String>>,
     /// Profiles of the heatmap, extent of its lattice, what theory is priced with.
     pub heatmap: heatmap::Parameters,
     /// Where and how finely the book is repriced.
@@ -54,6 +59,8 @@ pub struct Parameters {
     pub tape: TapeParameters,
     /// What the flow of trades is weighed with.
     pub flow: flow::Parameters,
+    /// Definitions of views.
+    pub views: views::ViewParameters,
 }
 
 /// Whose volume a ticker stands in for.
@@ -153,11 +160,16 @@ impl Default for Parameters {
                 proxy("QQQ", "NDX", 41.0, 0),
                 proxy("NQ", "NDX", 1.0, 1),
             ]),
+            volatility_indices: BTreeMap::from([(
+                "I:VIX".to_owned(),
+                vec!["NDX".to_owned(), "SPX".to_owned()],
+            )]),
             heatmap: heatmap::Parameters::default(),
             gex: gex::Parameters::default(),
             gravity: gravity::Parameters::default(),
             tape: TapeParameters::default(),
             flow: flow::Parameters::default(),
+            views: views::ViewParameters::default(),
         }
     }
 }
@@ -232,6 +244,13 @@ impl Parameters {
         families.sort_unstable();
         if families.windows(2).any(|pair| pair[0] == pair[1]) {
             return refuse("gex.beside", "names a profile twice");
+        }
+        if self.views.selector_every_ns <= 0 {
+            return refuse("views.selector_every_ns", "must be above 0");
+        }
+        let beside = &self.views.selector_beside;
+        if beside.iter().enumerate().any(|(i, profile)| beside[..i].contains(profile)) {
+            return refuse("views.selector_beside", "names a profile twice");
         }
         let flip = &self.gex.flip;
         if !positive(flip.step) || !positive(flip.span) || flip.span / flip.step > 100_000.0 {

@@ -5,7 +5,14 @@ use orrery_journal::units::RecvTime;
 use orrery_replay::fold::{EpochId, Outbox, Output};
 
 use super::{Partition, status};
+use crate::models::next_tick;
 use crate::views::{Bodies, View};
+
+/// A view and when its body is due.
+pub(super) struct TimedView {
+    pub(super) view: Box<dyn View>,
+    pub(super) due: Option<RecvTime>,
+}
 
 impl Partition {
     /// Bodies of everything that is due at this moment.
@@ -38,12 +45,18 @@ impl Partition {
                 }
             }
         }
-        for view in &self.views {
-            let stale = |family| press.changed.contains(family);
-            if (all || view.inputs().iter().any(stale))
-                && let Some(body) = view.derive(&self.here.symbol, &self.bodies)
-            {
-                press.push(view.family(), view.profile(), body.into());
+        for TimedView { view, due } in &mut self.views {
+            let stale = view.inputs().iter().any(|family| press.changed.contains(family));
+            let cadence = view.cadence_ns();
+            // A change at a multiple of the cadence need not wait for the next.
+            let now = cadence == 0 || self.here.now.0.rem_euclid(cadence) == 0;
+            if all || is_due(*due) || (stale && now) {
+                *due = None;
+                if let Some(body) = view.derive(&self.here.symbol, &self.bodies) {
+                    press.push(view.family(), view.profile(), body.into());
+                }
+            } else if stale && due.is_none() {
+                *due = Some(next_tick(self.here.now, cadence));
             }
         }
         if is_due(self.status_due) {
@@ -72,12 +85,12 @@ impl Press<'_> {
         family: &'static str,
         profile: &'static str,
         body: Vec<u8>,
-        views: &[Box<dyn View>],
+        views: &[TimedView],
         bodies: &mut Bodies,
     ) {
         let body = Bytes::from(body);
-        if views.iter().any(|v| v.inputs().contains(&family)) && bodies.get(family) != Some(&body) {
-            bodies.insert(family, body.clone());
+        let read = views.iter().any(|v| v.view.inputs().contains(&family));
+        if read && bodies.enter(family, profile, self.epoch, &body) {
             self.changed.push(family);
         }
         self.push(family, profile, body);

@@ -1,7 +1,7 @@
 //! What each instrument of the journal is to this partition, looked up by its
 //! dense id without hashing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use orrery_journal::units::InstrumentId;
 use orrery_replay::canonical::{Decoder, Encoder};
@@ -9,7 +9,7 @@ use orrery_replay::fold::RestoreError;
 
 use crate::market::book::{Slot, Topology};
 use crate::market::ticker;
-use crate::models::parameters::{Proxy, proxies_of, proxy_of};
+use crate::models::parameters::{Parameters, Proxy, proxies_of, proxy_of};
 
 /// What an instrument is to a partition.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
@@ -30,6 +30,8 @@ pub(super) enum Role {
         /// Points of the underlying per point of it.
         by: f64,
     },
+    /// The index of the underlying's volatility.
+    Volatility,
 }
 
 /// Slots of a contract in the living epochs.
@@ -53,6 +55,7 @@ pub(super) struct Instruments {
     symbol: Box<str>,
     /// Those of this symbol, in their order.
     proxies: Vec<(String, Proxy)>,
+    volatility: BTreeSet<Box<str>>,
     tickers: BTreeMap<InstrumentId, Box<str>>,
     pages: Vec<Option<Box<[Entry; PAGE]>>>,
 }
@@ -63,10 +66,16 @@ fn place(id: InstrumentId) -> (usize, usize) {
 }
 
 impl Instruments {
-    pub(super) fn new(symbol: &str, proxies: &BTreeMap<String, Proxy>) -> Instruments {
+    pub(super) fn new(symbol: &str, parameters: &Parameters) -> Instruments {
+        let proxies = proxies_of(&parameters.proxies, symbol);
+        let volatility = parameters.volatility_indices.iter();
         Instruments {
             symbol: symbol.into(),
-            proxies: proxies_of(proxies, symbol).map(|(t, p)| (t.to_owned(), p.clone())).collect(),
+            proxies: proxies.map(|(t, p)| (t.to_owned(), p.clone())).collect(),
+            volatility: volatility
+                .filter(|(_, symbols)| symbols.iter().any(|s| s == symbol))
+                .map(|(ticker, _)| ticker.as_str().into())
+                .collect(),
             tickers: BTreeMap::new(),
             pages: Vec::new(),
         }
@@ -89,6 +98,9 @@ impl Instruments {
         }
         if *ticker::symbol_of(name) == *self.symbol {
             return Role::Underlying;
+        }
+        if self.volatility.contains(name) {
+            return Role::Volatility;
         }
         let ours = |ticker: &str| self.proxies.iter().position(|(t, _)| t == ticker);
         proxy_of(name, ours)
@@ -149,6 +161,7 @@ impl Instruments {
         let mut fresh = Instruments {
             symbol: self.symbol.clone(),
             proxies: self.proxies.clone(),
+            volatility: self.volatility.clone(),
             tickers: BTreeMap::new(),
             pages: Vec::new(),
         };
@@ -163,11 +176,10 @@ impl Instruments {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::models::parameters::Parameters;
 
     #[test]
     fn roles_follow_tickers() {
-        let mut spx = Instruments::new("SPX", &Parameters::default().proxies);
+        let mut spx = Instruments::new("SPX", &Parameters::default());
         for (id, name, role) in [
             (1, "I:SPX", Role::Underlying),
             (2, "SPX", Role::Underlying),
@@ -178,6 +190,7 @@ mod tests {
             (10, "NQZ6", Role::Other),
             (5, "O:SPY251219C00600000", Role::Other),
             (6, "QQQ", Role::Other),
+            (11, "I:VIX", Role::Volatility),
             (u32::MAX, "O:SPX251219C06000000", Role::Contract),
         ] {
             spx.define(InstrumentId(id), name);

@@ -35,7 +35,7 @@ impl Partition {
             let mut promoted = Living { epoch, models: warming.models, chain: warming.chain };
             if let Some(old) = self.active.take() {
                 for timed in &old.models {
-                    self.bodies.remove(timed.model.family());
+                    self.bodies.withdraw(timed.model.family());
                 }
                 self.history.put(&old.epoch.retire(at));
             }

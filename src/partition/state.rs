@@ -20,9 +20,9 @@ use crate::market::epoch::{
 use crate::market::live_book::LiveBook;
 use crate::market::tape::Tape;
 use crate::models::Scope;
-use crate::views::Bodies;
+use crate::views::{Bodies, Published};
 
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 pub(super) fn save(partition: &Partition, out: &mut Vec<u8>) {
     let mut encoder = Encoder::new(out);
@@ -45,10 +45,21 @@ pub(super) fn save(partition: &Partition, out: &mut Vec<u8>) {
         e.recv(warming.epoch.state.deadline);
     });
     save_models(&partition.models, e);
-    e.count(partition.bodies.len());
-    for (family, body) in &partition.bodies {
+    let held = partition.bodies.held();
+    e.count(held.len());
+    for (family, published) in held {
         e.text(family);
-        e.bytes(body);
+        e.bool(published.current);
+        e.text(&published.profile);
+        e.u64(published.version);
+        e.option(published.epoch, Encoder::address);
+        e.bytes(&published.body);
+    }
+    e.count(partition.views.len());
+    for timed in &partition.views {
+        e.text(timed.view.family());
+        e.text(timed.view.profile());
+        e.option(timed.due, Encoder::recv);
     }
 }
 
@@ -88,6 +99,7 @@ pub(super) fn restore(like: &Partition, bytes: &[u8]) -> Result<Partition, Resto
         model.model.restore(bytes, &fresh.here.market(book))
     })?;
     fresh.bodies = restore_bodies(&fresh, d)?;
+    restore_views(&mut fresh, d)?;
     d.end()?;
     Ok(fresh)
 }
@@ -149,12 +161,35 @@ fn restore_models(
 }
 
 fn restore_bodies(partition: &Partition, d: &mut Decoder<'_>) -> Result<Bodies, RestoreError> {
-    let mut bodies = Bodies::new();
+    let mut bodies = Bodies::default();
     for _ in 0..d.count()? {
         let family = d.text()?;
-        let known = partition.views.iter().flat_map(|v| v.inputs()).find(|f| **f == family);
+        let known =
+            partition.views.iter().flat_map(|v| v.view.inputs()).find(|f| **f == family).copied();
         let known = known.ok_or_else(|| RestoreError(format!("no view reads {family}")))?;
-        bodies.insert(*known, Bytes::copy_from_slice(d.bytes()?));
+        let published = Published {
+            current: d.bool()?,
+            profile: d.text()?.into(),
+            version: d.u64()?,
+            epoch: d.option(Decoder::address)?,
+            body: Bytes::copy_from_slice(d.bytes()?),
+        };
+        bodies.put_back(known, published);
     }
     Ok(bodies)
+}
+
+fn restore_views(partition: &mut Partition, d: &mut Decoder<'_>) -> Result<(), RestoreError> {
+    let (count, ours) = (d.count()?, partition.views.len());
+    if count != ours {
+        return Err(RestoreError(format!("{count} views where {ours} belong")));
+    }
+    for timed in &mut partition.views {
+        let (family, profile) = (d.text()?, d.text()?);
+        if (family, profile) != (timed.view.family(), timed.view.profile()) {
+            return Err(RestoreError(format!("{profile} where {} belongs", timed.view.profile())));
+        }
+        timed.due = d.option(Decoder::recv)?;
+    }
+    Ok(())
 }

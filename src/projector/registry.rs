@@ -89,6 +89,14 @@ pub enum Name {
     HeatmapReplay,
     /// What changed in it, announced.
     HeatmapDiff,
+    /// Bias and LFI, under the name without a symbol.
+    BiasLfiLatest,
+    /// Bias and LFI.
+    BiasLfi,
+    /// Compression, transition or expansion.
+    MarketMode,
+    /// Scored butterflies.
+    Selector,
     /// The epoch that is being published.
     EpochActive,
     /// A whole artifact with its header.
@@ -138,6 +146,7 @@ pub const UNSUFFIXED_SYMBOL: &str = "SPX";
 
 const KIB: u32 = 1024;
 const MIB: u32 = 1024 * KIB;
+const HOUR_S: u32 = 3_600;
 const DAY_S: u32 = 86_400;
 const GATEWAY: &[&str] = &["node gateway", "page"];
 const OURS: &[&str] = &["orrery gateway", "orrery redis audit"];
@@ -164,7 +173,7 @@ macro_rules! entry {
 }
 
 #[rustfmt::skip]
-static TABLE: [Entry; 15] = [
+static TABLE: [Entry; 19] = [
     entry!(GravityArtifact, Marketswarm, "gravity", "dealer_gravity:artifact:{sym}", String, System, None, 2 * MIB, None, Some("dealer_gravity_updated"), GATEWAY,
         "volume profile (scaled 0..1000), volume nodes, volume wells, crevasses, meta with artifact_version v<N>"),
     entry!(GravityContext, Marketswarm, "context", "dealer_gravity:context:{sym}", String, System, None, 8 * KIB, None, Some(EVENTS), GATEWAY,
@@ -187,6 +196,14 @@ static TABLE: [Entry; 15] = [
         "field payload: {ts, version, changed, removed}"),
     entry!(HeatmapDiff, Marketswarm, "heatmap", "massive:heatmap:diff:{vendor_symbol}", Channel, Market, None, 64 * MIB, None, None, GATEWAY,
         "{ts, version, symbol, changed, removed, dtes_available}, relative to the version published before"),
+    entry!(BiasLfiLatest, Marketswarm, "bias_lfi", "massive:bias_lfi:model:latest", String, Market, Some(HOUR_S), 16 * KIB, None, Some(EVENTS), GATEWAY,
+        "directional strength, LFI, flips, strikes of the largest exposures; carries no symbol, so it is SPX only"),
+    entry!(BiasLfi, Marketswarm, "bias_lfi", "massive:bias_lfi:model:{vendor_symbol}:latest", String, Market, Some(HOUR_S), 16 * KIB, None, Some(EVENTS), GATEWAY,
+        "the same of each symbol"),
+    entry!(MarketMode, Marketswarm, "market_mode", "massive:market_mode:model:latest", String, Market, Some(HOUR_S), 16 * KIB, None, Some(EVENTS), GATEWAY,
+        "score 0..100 and mode: compression, transition, expansion; carries no symbol, so it is SPX only"),
+    entry!(Selector, Marketswarm, "selector", "massive:selector:model:{vendor_symbol}:latest", String, Market, Some(HOUR_S), 16 * MIB, None, Some(EVENTS), GATEWAY,
+        "butterflies of the heatmap with their scores, the ten best first"),
     entry!(EpochActive, Marketswarm, "epoch", "massive:epoch:active", String, Market, None, KIB, None, Some(EVENTS), &["ops scripts"],
         "id of the epoch that is being published; carries no symbol, so it is SPX only"),
     entry!(Artifact, Orrery, "*", "orrery:{{SYM}}:artifact:{family}", String, Market, Some(DAY_S), 64 * MIB, None, Some(EVENTS), OURS,
@@ -211,6 +228,10 @@ const _: () = {
         Name::HeatmapLatest,
         Name::HeatmapReplay,
         Name::HeatmapDiff,
+        Name::BiasLfiLatest,
+        Name::BiasLfi,
+        Name::MarketMode,
+        Name::Selector,
         Name::EpochActive,
         Name::Artifact,
         Name::ArtifactMeta,
@@ -430,6 +451,10 @@ mod tests {
             (Name::HeatmapLatest, "SPX", "massive:heatmap:model:I:SPX:latest"),
             (Name::HeatmapReplay, "SPX", "massive:heatmap:replay:I:SPX"),
             (Name::HeatmapDiff, "SPX", "massive:heatmap:diff:I:SPX"),
+            (Name::BiasLfiLatest, "SPX", "massive:bias_lfi:model:latest"),
+            (Name::BiasLfi, "NDX", "massive:bias_lfi:model:I:NDX:latest"),
+            (Name::MarketMode, "SPX", "massive:market_mode:model:latest"),
+            (Name::Selector, "SPX", "massive:selector:model:I:SPX:latest"),
             (Name::EpochActive, "SPX", "massive:epoch:active"),
         ];
         for (name, symbol, expected) in cases {

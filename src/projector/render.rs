@@ -11,6 +11,7 @@
 mod gravity;
 pub(super) mod heatmap;
 mod model;
+mod view;
 
 use std::collections::BTreeSet;
 
@@ -130,6 +131,9 @@ pub fn documents(artifact: &Artifact, held: &Held<'_>) -> Result<Rendering, Rend
         "spot" => model::spot(&mut page)?,
         "gex" => model::gex(&mut page)?,
         "heatmap" => heatmap::render(&mut page, held)?,
+        "bias_lfi" => view::bias_lfi(&mut page)?,
+        "market_mode" => view::market_mode(&mut page)?,
+        "selector" => view::selector(&mut page)?,
         EPOCH_FAMILY => model::epoch(&mut page)?,
         // A family without names of its own still has its whole artifact.
         _ => {}

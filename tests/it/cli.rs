@@ -31,6 +31,7 @@ const COMMANDS: &[&[&str]] = &[
     &["gravity"],
     &["annotate"],
     &["correct"],
+    &["selector"],
     &["parameters"],
     &["calendar"],
     &["prove"],
@@ -70,6 +71,10 @@ fn the_registry_prints_every_key_once() {
         "massive:heatmap:diff:{vendor_symbol}",
         "massive:gex:model:{vendor_symbol}:calls",
         "massive:gex:model:{vendor_symbol}:puts",
+        "massive:bias_lfi:model:latest",
+        "massive:bias_lfi:model:{vendor_symbol}:latest",
+        "massive:market_mode:model:latest",
+        "massive:selector:model:{vendor_symbol}:latest",
     ] {
         let count = templates.iter().filter(|t| **t == expected).count();
         assert_eq!(count, 1, "{expected} in {templates:#?}");

@@ -177,3 +177,80 @@ fn any_origin_may_read_the_api_and_keep_nothing() {
     assert_eq!(response.headers()["cache-control"], "no-store");
     assert!(!response.headers().contains_key("access-control-allow-credentials"));
 }
+
+#[test]
+fn bias_mode_and_selector_answer_as_clients_know_them() {
+    let served = Served::start();
+    let paths = [
+        ("bias_lfi", "/api/models/bias_lfi"),
+        ("market_mode", "/api/models/market_mode"),
+        ("selector", "/api/models/trade_selector/i:spx"),
+    ];
+    for (family, path) in paths {
+        let (status, none) = served.get(path);
+        assert_eq!((status, &none["success"]), (404, &json!(false)), "{path}");
+        let body = json!({"symbol": "I:SPX", "spot": 6540.0, "score": 1.5, "ts": "not the body's"});
+        served.shelf.place(artifact("SPX", family, 3, &body));
+        let (status, answer) = served.get(path);
+        assert_eq!(status, 200, "{answer}");
+        let document = &answer["data"];
+        assert_eq!((&document["symbol"], &document["version"]), (&json!("I:SPX"), &json!(3)));
+        assert!(document["ts"].is_f64() && document["ts_iso"].is_string(), "{document}");
+        let (status, whole) = served.get(&format!("/api/v1/artifacts/SPX/{family}"));
+        assert_eq!((status, &whole["data"]["body"]), (200, &body));
+    }
+    assert_eq!(served.get("/api/models/trade_selector/SPX").0, 404, "SPX is not I:SPX");
+    assert_eq!(served.get("/api/models/bias_lfi?symbol=A%20B").0, 404);
+}
+
+/// A candles artifact with one candle of each timeframe.
+fn some_candles(version: u64, close: f64) -> orrery_replay::artifact::Artifact {
+    let frame = |name: &str, seconds: u32| {
+        let candle = json!({"t": 1_787_149_800, "o": 6540.0, "h": 6550.0, "l": 6530.0, "c": close, "v": null});
+        json!({"timeframe": name, "seconds": seconds, "candles": [candle]})
+    };
+    let frames = [("1M", 60), ("5M", 300), ("15M", 900), ("1H", 3_600), ("4H", 14_400)];
+    let frames: Vec<Value> = frames.into_iter().map(|(name, s)| frame(name, s)).collect();
+    let body =
+        json!({"symbol": "I:SPX", "timeframes": frames, "quality": {"late": 0, "age_ms": 0}});
+    artifact("SPX", "candles", version, &body)
+}
+
+#[test]
+fn candles_answer_and_stream_as_charts_read_them() {
+    let served = Served::start();
+    assert_eq!(served.get("/api/models/candles/I:SPX").0, 404);
+    served.shelf.place(some_candles(1, 6545.0));
+    let (status, answer) = served.get("/api/models/candles/i:spx?days=2");
+    assert_eq!(status, 200, "{answer}");
+    let data = &answer["data"];
+    assert_eq!(
+        (&data["symbol"], &data["days"], &data["spot"]),
+        (&json!("I:SPX"), &json!(2), &json!(6545.0))
+    );
+    for name in ["candles_5m", "candles_10m", "candles_15m", "candles_1h"] {
+        let one = json!([{"t": 1_787_149_800, "o": 6540.0, "h": 6550.0, "l": 6530.0, "c": 6545.0}]);
+        let mut got = data[name].clone();
+        got[0]["t"] = json!(1_787_149_800); // Ten minutes begin where they begin.
+        assert_eq!(got, one, "{name}");
+    }
+    assert_eq!(served.get("/api/models/candles/I:SPX?days=soon").0, 400);
+    assert_eq!(served.get("/api/models/candles/SPX").0, 404, "SPX is not I:SPX");
+    let mut body =
+        served.agent().get(served.url("/sse/candles/I:SPX")).call().expect("a stream").into_body();
+    let mut reader = std::io::BufReader::new(body.as_reader());
+    let mut next = || {
+        let mut line = String::new();
+        loop {
+            line.clear();
+            std::io::BufRead::read_line(&mut reader, &mut line).expect("the stream goes on");
+            if let Some(data) = line.strip_prefix("data: ") {
+                return serde_json::from_str::<Value>(data).expect("JSON");
+            }
+        }
+    };
+    assert_eq!(next()["candles_1h"][0]["c"], 6545.0);
+    assert_eq!(next()["channel"], "candles");
+    served.shelf.place(some_candles(2, 6547.0));
+    assert_eq!(next()["candles_15m"][0]["c"], 6547.0);
+}

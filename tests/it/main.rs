@@ -33,3 +33,4 @@ mod served;
 mod sse;
 mod support;
 mod symmetry;
+mod views;

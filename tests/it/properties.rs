@@ -27,7 +27,7 @@ pub trait Registry: 'static {
     fn epoch(symbol: &str, parameters: &Parameters) -> Vec<Box<dyn Model>>;
     fn partition(symbol: &str, parameters: &Parameters) -> Vec<Box<dyn Model>>;
     fn views() -> Vec<Box<dyn View>> {
-        views::all()
+        views::all(&Parameters::default())
     }
 }
 

@@ -28,6 +28,10 @@ const NEEDED: &[(&str, &[&str])] = &[
         ],
     ),
     ("context", &["spot_from", "absent"]),
+    ("levels", &["levels", "refused", "absent"]),
+    ("bias_lfi", &["strikes", "near_share", "absent"]),
+    ("market_mode", &["strikes", "absent"]),
+    ("selector", &["tiles", "coverage", "without_neighbours", "absent"]),
     ("heatmap", &["coverage", "stale_share", "age_ms", "reasons", "contracts"]),
     (
         "epoch",

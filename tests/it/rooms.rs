@@ -79,7 +79,7 @@ fn every_registered_model_and_view_has_its_page_and_its_row() {
     let models =
         Registered::partition("SPX", &all).into_iter().chain(Registered::epoch("SPX", &all));
     let models = models.map(|m| (m.family(), m.profile()));
-    let views = views::all().into_iter().map(|v| (v.family(), v.profile()));
+    let views = views::all(&all).into_iter().map(|v| (v.family(), v.profile()));
     let mut wrong = Vec::new();
     for (family, profile) in models.chain(views) {
         let page = read(&page_of(profile));

@@ -308,3 +308,56 @@ fn a_client_that_reads_nothing_at_all_is_cut_off_at_the_deadline() {
     assert!(served.stop(Duration::from_secs(5)), "the server hangs");
     drop(stalled);
 }
+
+/// A model that is told as it stands: bias, market mode, selector.
+fn model(family: &str, version: u64) -> orrery_replay::artifact::Artifact {
+    let body = json!({"symbol": "I:SPX", "spot": 6540.0, "score": version, "recommendations": []});
+    artifact("SPX", family, version, &body)
+}
+
+#[test]
+fn bias_mode_and_selector_are_told_under_the_names_that_clients_listen_to() {
+    let served = Served::start();
+    served.shelf.place(model("bias_lfi", 1));
+    served.shelf.place(model("selector", 1));
+    let mut bias = Client::open(&served, "/sse/bias_lfi", None);
+    let start = bias.until("connected");
+    assert_eq!(names(&start), ["bias_lfi", "connected"]);
+    assert_eq!(start[0].data["symbol"], "I:SPX");
+    assert_eq!(start[1].data["channel"], "bias_lfi");
+    let mut selector = Client::open(&served, "/sse/trade_selector/i:spx", None);
+    let start = selector.until("connected");
+    assert_eq!(names(&start), ["trade_selector", "connected"]);
+    assert_eq!(start[1].data["symbol"], "I:SPX");
+    let mut all = Client::open(&served, "/sse/all", None);
+    assert_eq!(names(&all.until("connected")), ["trade_selector", "bias_lfi", "connected"]);
+
+    served.shelf.place(model("bias_lfi", 2));
+    served.shelf.place(model("selector", 2));
+    served.shelf.place(model("market_mode", 1));
+    let told = bias.next().expect("a change");
+    assert_eq!((told.name.as_str(), &told.data["score"]), ("bias_lfi", &json!(2)));
+    assert_eq!(told.id.as_deref(), Some("v2"));
+    let told = selector.next().expect("a change");
+    assert_eq!((told.name.as_str(), &told.data["score"]), ("trade_selector", &json!(2)));
+    let mut heard = std::collections::BTreeSet::new();
+    while !["bias_lfi", "trade_selector", "market_mode"].iter().all(|n| heard.contains(*n)) {
+        heard.insert(all.next().expect("a change").name);
+    }
+    // Whoever comes back with that version is not told again.
+    let mut again = Client::open(&served, "/sse/bias_lfi", Some("v2"));
+    assert_eq!(names(&again.until("connected")), ["connected"]);
+}
+
+#[test]
+fn another_symbols_bias_is_not_told_on_the_one_that_clients_take_for_spx() {
+    let served = Served::start();
+    let body = json!({"symbol": "I:NDX", "spot": 25000.0});
+    served.shelf.place(artifact("NDX", "bias_lfi", 1, &body));
+    served.shelf.place(model("bias_lfi", 7));
+    let mut bias = Client::open(&served, "/sse/bias_lfi", None);
+    let start = bias.until("connected");
+    assert_eq!(names(&start), ["bias_lfi", "connected"]);
+    assert_eq!(start[0].data["symbol"], "I:SPX");
+    assert_eq!(served.get("/api/models/bias_lfi?symbol=I:NDX").1["data"]["spot"], 25000.0);
+}

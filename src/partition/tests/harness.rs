@@ -120,7 +120,7 @@ fn epoch_models(_: &str, _: &Parameters) -> Vec<Box<dyn Model>> {
 
 fn partition_models(_: &str, _: &Parameters) -> Vec<Box<dyn Model>> {
     vec![
-        Box::new(SpotModel),
+        Box::new(SpotModel::default()),
         Box::new(Witness {
             family: "gravity",
             scope: Scope::Partition,
@@ -159,12 +159,17 @@ impl View for Joined {
 
     fn derive(&self, symbol: &str, bodies: &Bodies) -> Option<Vec<u8>> {
         bodies.get("gravity")?;
-        Some(format!("{symbol} {bodies:?}").into())
+        let current: Vec<_> = self
+            .inputs()
+            .iter()
+            .filter_map(|family| Some((family, bodies.published(family)?)))
+            .collect();
+        Some(format!("{symbol} {current:?}").into())
     }
 }
 
 pub(super) const MAKERS: Makers =
-    Makers { epoch: epoch_models, partition: partition_models, views: || vec![Box::new(Joined)] };
+    Makers { epoch: epoch_models, partition: partition_models, views: |_| vec![Box::new(Joined)] };
 
 /// The same without one of the models.
 pub(super) const WITHOUT_HEATMAP: Makers = Makers {

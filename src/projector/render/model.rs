@@ -20,6 +20,9 @@ struct SpotBody<'a> {
     at: Option<&'a RawValue>,
     #[serde(borrow, default)]
     source: Option<&'a RawValue>,
+    previous_close: Option<f64>,
+    change: Option<f64>,
+    change_percent: Option<f64>,
 }
 
 /// `source` and `timeframe` are what clients of the original have always seen;
@@ -36,6 +39,12 @@ struct SpotDocument<'a> {
     at: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     basis: Option<&'a RawValue>,
+    #[serde(rename = "prevClose", skip_serializing_if = "Option::is_none")]
+    previous_close: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    change: Option<f64>,
+    #[serde(rename = "changePercent", skip_serializing_if = "Option::is_none")]
+    change_percent: Option<f64>,
 }
 
 pub(super) fn spot(page: &mut Page<'_>) -> Result<(), RenderError> {
@@ -49,6 +58,9 @@ pub(super) fn spot(page: &mut Page<'_>) -> Result<(), RenderError> {
         version: page.header().version,
         at: body.at,
         basis: body.source,
+        previous_close: body.previous_close,
+        change: body.change,
+        change_percent: body.change_percent,
     };
     let second = page.stamp_us.div_euclid(1_000_000) as f64;
     let trail = Write::Trail { score: second, trim_below: second - TRAIL_SECONDS };

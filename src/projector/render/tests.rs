@@ -119,7 +119,7 @@ fn context_names_the_gravity_that_it_stands_beside() {
 #[test]
 fn spot_is_a_document_and_a_member_of_its_trail() {
     let body = json!({"symbol": "I:SPX", "value": 6540.25, "at": "2026-02-06T14:29:59Z",
-        "source": "index"});
+        "source": "index", "previous_close": 6500.0, "change": 40.25, "change_percent": 0.6192});
     let rendering =
         documents(&artifact("SPX", "spot", 1, &body), &Held::default()).expect("renders");
     let document = value(&rendering, "massive:model:spot:I:SPX");
@@ -128,6 +128,8 @@ fn spot_is_a_document_and_a_member_of_its_trail() {
     assert_eq!(document["ts"], "2026-02-06T14:30:00+00:00");
     assert_eq!(document["source"], "massive/spot");
     assert_eq!(document["timeframe"], "REAL-TIME");
+    assert_eq!((&document["prevClose"], &document["change"]), (&json!(6500.0), &json!(40.25)));
+    assert_eq!(document["changePercent"], 0.6192);
     let trail = rendering.puts.iter().find(|p| p.key.entry().kind == Kind::Zset).expect("a trail");
     assert_eq!(trail.key.as_str(), "massive:model:spot:I:SPX:trail");
     let second = 1_770_388_200.0;
@@ -227,6 +229,42 @@ fn every_family_has_its_whole_artifact_and_says_where() {
     let expected = json!({"symbol": "BTC", "family": "levels", "version": 2, "seq": 20,
         "keys": [["market", "orrery:{BTC}:artifact:levels"]]});
     assert_eq!(event, expected);
+}
+
+#[test]
+fn views_carry_ts_ahead_of_their_own_fields_and_spx_alone_the_bare_names() {
+    let body = json!({"symbol": "I:SPX", "lfi_score": 50.3, "spot": null, "quality": {"absent": ["no_spot"]},
+        "version": "the body's"});
+    let rendering =
+        documents(&artifact("SPX", "bias_lfi", 4, &body), &Held::default()).expect("renders");
+    let document = value(&rendering, "massive:bias_lfi:model:latest");
+    assert_eq!(document, value(&rendering, "massive:bias_lfi:model:I:SPX:latest"));
+    assert_eq!(
+        (&document["ts"], &document["ts_iso"]),
+        (&json!(1_770_388_200.0), &json!("2026-02-06T14:30:00+00:00"))
+    );
+    assert_eq!((&document["lfi_score"], &document["spot"]), (&json!(50.3), &Value::Null));
+    assert_eq!((&document["version"], &document["journal_seq"]), (&json!(4), &json!(40)));
+    let keys = |symbol, family| {
+        let artifact = artifact(symbol, family, 1, &json!({"symbol": symbol}));
+        let rendering = documents(&artifact, &Held::default()).expect("renders");
+        rendering.puts.iter().map(|p| p.key.to_string()).collect::<Vec<_>>()
+    };
+    let own = |symbol, family| format!("orrery:{{{symbol}}}:artifact:{family}");
+    assert_eq!(
+        keys("NDX", "bias_lfi"),
+        ["massive:bias_lfi:model:I:NDX:latest".into(), own("NDX", "bias_lfi")]
+    );
+    assert_eq!(
+        keys("SPX", "market_mode"),
+        ["massive:market_mode:model:latest".into(), own("SPX", "market_mode")]
+    );
+    assert_eq!(keys("NDX", "market_mode"), [own("NDX", "market_mode")]);
+    assert_eq!(
+        keys("NDX", "selector"),
+        ["massive:selector:model:I:NDX:latest".into(), own("NDX", "selector")]
+    );
+    assert_eq!(keys("SPX", "selector_marketswarm"), [own("SPX", "selector_marketswarm")]);
 }
 
 #[test]

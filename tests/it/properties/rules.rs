@@ -21,7 +21,7 @@ use super::{Registry, parameters, without_memory};
 pub type Rule = fn(&[Taped], usize) -> Result<(), String>;
 
 fn makers<R: Registry>() -> Makers {
-    Makers { epoch: R::epoch, partition: R::partition, views: R::views }
+    Makers { epoch: R::epoch, partition: R::partition, views: |_| R::views() }
 }
 
 fn world<R: Registry>(parameters: Parameters) -> Arc<dyn World> {
