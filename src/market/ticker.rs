@@ -2,6 +2,7 @@
 //!
 //! The identity of a contract is its ticker; these functions only read it.
 
+use chrono::NaiveDate;
 use orrery_journal::event::{ChainRow, OptionRight};
 use orrery_journal::units::{InstrumentId, Price, TradingDay};
 
@@ -120,11 +121,12 @@ fn parse_occ(ticker: &str) -> Option<OptionTerms> {
     if !valid_root || !digits(date) || !digits(strike) {
         return None;
     }
-    let expiry = TradingDay::parse(&format!("20{}-{}-{}", &date[..2], &date[2..4], &date[4..6]))?;
+    let two = |at: usize| date.get(at..at + 2)?.parse::<u32>().ok();
+    let expiry = NaiveDate::from_ymd_opt(2000 + two(0)? as i32, two(2)?, two(4)?)?;
     let thousandths: i64 = strike.parse().ok()?;
     Some(OptionTerms {
         root: root.into(),
-        expiry,
+        expiry: TradingDay::from_date(expiry),
         right: right_of(right)?,
         strike: positive(thousandths.checked_mul(Price::SCALE / 1000)?)?,
     })
@@ -136,7 +138,7 @@ fn parse_deribit(ticker: &str) -> Option<OptionTerms> {
     if parts.next().is_some() || root.is_empty() {
         return None;
     }
-    let date = chrono::NaiveDate::parse_from_str(date, "%d%b%y").ok()?;
+    let date = NaiveDate::parse_from_str(date, "%d%b%y").ok()?;
     let strike: f64 = strike.replace('d', ".").parse().ok()?;
     Some(OptionTerms {
         root: root.into(),
