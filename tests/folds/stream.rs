@@ -241,6 +241,9 @@ impl Recorder {
     fn index_value(&mut self, d: &mut Digits) {
         let (_, value) = Self::near(d);
         self.tell("I:SPX", Body::IndexValue(IndexValue { value: price(value) }), d);
+        // The index of its volatility, which moves against it.
+        let value = price(f64::from((70.0 - value / 100.0).clamp(5.0, 90.0) as i32));
+        self.tell("I:VIX", Body::IndexValue(IndexValue { value }), d);
     }
 
     fn minute(&mut self, ticker: &str, at: f64, volume: Option<u64>, d: &mut Digits) {
