@@ -22,6 +22,7 @@ use orrery_replay::catch_up::CatchUpError;
 use orrery_replay::engine::{Engine, Made};
 use orrery_replay::follow::Follower;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::backend::Archive;
@@ -76,6 +77,11 @@ pub fn run(
         .build()
         .context("cannot start the runtime")?;
     // Before anything is journaled: an address in use is the commonest mistake.
+    // Before anybody can reach the process: whoever can may also end it.
+    let mut signals = {
+        let _entered = runtime.enter();
+        Signals::new()?
+    };
     let listener = runtime.block_on(TcpListener::bind(service.listen)).with_context(|| {
         format!("cannot listen on {}; --listen names another address", service.listen)
     })?;
@@ -113,10 +119,10 @@ pub fn run(
         let serving = tokio::spawn(serving);
         ready(address);
         let why = tokio::select! {
-            signal = signalled() => signal.map(|()| "asked to stop"),
-            () = failed.cancelled() => Ok("a part of the pipeline failed"),
+            () = signals.any() => "asked to stop",
+            () = failed.cancelled() => "a part of the pipeline failed",
         };
-        tracing::info!(why = why.as_ref().copied().unwrap_or("no signals"), "stopping");
+        tracing::info!(why, "stopping");
         // The order of the tick: nothing that was taken may miss the steps after.
         let drained = tokio::task::spawn_blocking(move || drain(feeding, folding));
         let drained = drained.await.map_err(|e| anyhow!("the pipeline ended badly: {e}"))?;
@@ -126,7 +132,6 @@ pub fn run(
         }
         shutdown.cancel();
         let served = serving.await.map_err(|e| anyhow!("the listener ended badly: {e}"))?;
-        why?;
         drained?;
         served.context("the listener failed")
     });
@@ -228,12 +233,26 @@ fn drain(feeding: Option<feed::Feeding>, folding: Folding) -> anyhow::Result<()>
     folded
 }
 
-/// Resolves when the process is asked to stop.
-async fn signalled() -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
-    tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        interrupted = tokio::signal::ctrl_c() => interrupted.context("cannot wait for SIGINT"),
+/// What asks the process to stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// From here on a signal is kept until somebody waits for it. Needs a
+    /// runtime to be entered.
+    fn new() -> anyhow::Result<Signals> {
+        let terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+        let interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+        Ok(Signals { terminate, interrupt })
+    }
+
+    /// Resolves when the process is asked to stop.
+    async fn any(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }

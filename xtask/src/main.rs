@@ -62,7 +62,10 @@ fn test() -> Result<(), String> {
         "determinism of the engine",
         &["test", "--locked", "-p", "orrery-replay", "--test", "it", "determinism"],
     )?;
-    cargo("tests", &["test", "--locked", "--workspace", "--no-fail-fast"])?;
+    // The product folds whole days here: optimised a little, what it costs to
+    // compile comes back several times over.
+    let optimised = "profile.dev.package.orrery.opt-level=1";
+    cargo("tests", &["test", "--config", optimised, "--locked", "--workspace", "--no-fail-fast"])?;
     same::run()?;
     step(
         "documentation",
