@@ -3,7 +3,7 @@
 //!
 //! Which observation counts is decided by the partition; this model says it.
 //! The close of a day is the last price observed in its regular session, or in
-//! the [`LATE_CLOSE_NS`] after it in which indices settle; of half days at their
+//! the `LATE_CLOSE_NS` after it in which indices settle; of half days at their
 //! own hour. Owns the last close and the one that is on its way.
 
 use orrery_journal::Calendar;
