@@ -88,6 +88,12 @@ pub fn run(args: &[String]) -> Result<(), String> {
     Err(format!("found something: {}; see target/fuzz/found", failed.join(", ")))
 }
 
+/// Compiles all targets, so that [`run`] need not.
+pub fn prepare() -> bool {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
+    build(root).is_ok()
+}
+
 /// Builds all targets; the folder with them.
 fn build(root: &Path) -> Result<PathBuf, String> {
     // With a target triple the flags do not reach build scripts, which have no
