@@ -41,7 +41,7 @@ const MEMTABLE_BYTES: u64 = 64 << 20;
 const BLOCK_BYTES: u32 = 16 << 10;
 /// One. Of several, fjall 3.1.13 has the first hand every compaction straight
 /// back to the queue, so that it keeps a core busy for as long as the others
-/// compact; on two cores that made an import take six times as long.
+/// compact; on two cores, at real-time priority, an import took six times as long.
 ///
 /// One alone would wait for itself for ever once the queue is full (fjall-rs
 /// pull request 323), and what fills the queue is a write to a memtable over
