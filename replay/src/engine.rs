@@ -154,6 +154,13 @@ impl Engine {
         Ok(())
     }
 
+    /// The next moment at which a fold wants to be called, if any; it may lie
+    /// before the position.
+    #[must_use]
+    pub fn next_due(&self) -> Option<RecvTime> {
+        self.share.next_due()
+    }
+
     /// Fires whatever is due at or before `now`, which must not lie beyond the
     /// next event. Where the next event fires the same timers, nothing changes.
     ///

@@ -8,7 +8,7 @@
 //! [`engine`] routes them and fires timers, a [`fold`] answers, [`ledger`]
 //! makes [`artifact`]s of the answers, [`derived`] keeps them. [`catch_up`] and
 //! [`follow`] run that for a data directory; [`as_of`], [`compare`],
-//! [`diff`] and [`audit`] ask it questions.
+//! [`diff`] and [`audit`] ask it questions; a [`session`] plays it again.
 #![warn(missing_docs)]
 
 pub mod artifact;
@@ -28,3 +28,4 @@ pub mod follow;
 pub mod ledger;
 mod nearest;
 mod routes;
+pub mod session;

@@ -224,6 +224,11 @@ impl Share {
         Ok(())
     }
 
+    /// The earliest moment that a partition asks for.
+    pub(crate) fn next_due(&self) -> Option<RecvTime> {
+        self.cells.iter().map(|c| c.due).min().filter(|due| *due != NEVER)
+    }
+
     pub(crate) fn fire_until(
         &mut self,
         now: RecvTime,

@@ -8,4 +8,5 @@ mod as_of;
 mod compare;
 mod engine;
 mod follow;
+mod session;
 mod toy;
