@@ -1,9 +1,8 @@
 //! The log's key and what was signed with it.
 //!
 //! ```text
-//! DATA/proof/key      PRIVATE+KEY+name+id+base64, readable by its owner only
-//! DATA/proof/signed   every note that was signed, each followed by an empty
-//!                     line; only appended to, synced before a note is given out
+//! DATA/proof/signed   every checkpoint that was signed, each followed by an
+//!                     empty line; only appended to, synced before one is given out
 //! ```
 //! A log must never sign two histories. So before anything is signed, the
 //! roots of all earlier checkpoints are computed anew from the journal; one
@@ -13,15 +12,16 @@
 //! signature of a process puts the record on disk anew: after a failed sync the
 //! system shows what the disk may not have, and another sync does not help.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::checkpoint::{Checkpoint, CheckpointError};
-use super::note::{self, NoteError, PublicKey, SecretKey};
+use super::keys::{Keys, read_if_there, replace};
+use super::note::{self, NoteError, PublicKey};
 use super::prover::{ProveError, Prover};
-use crate::store::{create_folder, sync_folder};
+
+pub use super::keys::public_key;
 
 /// Why nothing is signed.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +47,25 @@ pub enum NotaryError {
     KeyExposed { path: PathBuf, mode: u32 },
     #[error("the key in {path} is damaged; put it back from a copy")]
     KeyDamaged {
+        path: PathBuf,
+        #[source]
+        source: NoteError,
+    },
+    #[error(
+        "{path} is not the key that the last handover names, and neither is key.next beside it; \
+         put the key {wanted} back from a copy"
+    )]
+    NextKeyMissing { path: PathBuf, wanted: String },
+    #[error("{path} is damaged; put it back from a copy")]
+    HandoversDamaged {
+        path: PathBuf,
+        #[source]
+        why: CheckpointError,
+    },
+    #[error("{path} holds a certificate that says otherwise; it is not replaced")]
+    Certified { path: PathBuf },
+    #[error("{path} is no certificate that a key of this log has signed; put it back from a copy")]
+    CertificateDamaged {
         path: PathBuf,
         #[source]
         source: NoteError,
@@ -91,7 +110,8 @@ enum State {
 /// Signs checkpoints of one journal. Whoever holds one has the journal open,
 /// so there is only one.
 pub struct Notary {
-    key: SecretKey,
+    keys: Keys,
+    data: PathBuf,
     folder: PathBuf,
     records: Vec<Checkpoint>,
     /// Behind the last whole record: what an interrupted append left.
@@ -104,7 +124,8 @@ pub struct Notary {
 
 impl Notary {
     /// The notary of a data directory. The first call makes the key: named
-    /// `origin`, or `orrery.local/` and a piece of itself.
+    /// `origin`, or `orrery.local/` and a piece of itself. A log that has signed
+    /// nothing yet can be given another name.
     ///
     /// # Errors
     /// See [`NotaryError`].
@@ -112,34 +133,68 @@ impl Notary {
         let folder = data.join("proof");
         let (key_path, path) = (folder.join("key"), folder.join("signed"));
         let record = read_if_there(&path)?;
-        let key = match (read_if_there(&key_path)?, &record) {
+        let mut keys = match (Keys::read(&folder)?, &record) {
             (Some(_), None) => return Err(NotaryError::RecordMissing { path }),
             (None, Some(record)) if !record.is_empty() => {
                 return Err(NotaryError::KeyMissing { path: key_path });
             }
-            (Some(text), Some(_)) => read_key(&key_path, &text)?,
-            (None, _) => make_key(&folder, origin)?,
+            (Some(keys), Some(_)) => keys,
+            (None, _) => Keys::make(&folder, origin)?,
         };
-        let has = key.public().name().to_owned();
+        let record = record.unwrap_or_default();
+        let has = keys.key.public().name().to_owned();
         if let Some(wanted) = origin.filter(|wanted| *wanted != has) {
-            return Err(NotaryError::OtherOrigin { has, wanted: wanted.to_owned() });
+            if !record.is_empty() || !keys.former.is_empty() {
+                return Err(NotaryError::OtherOrigin { has, wanted: wanted.to_owned() });
+            }
+            keys.rename(&folder, wanted)?;
         }
         let mut notary = Notary {
-            key,
+            keys,
+            data: data.to_owned(),
             folder,
             records: Vec::new(),
             torn: Vec::new(),
             whole: Vec::new(),
             state: State::Read,
         };
-        notary.read(&record.unwrap_or_default())?;
+        notary.read(&record)?;
         Ok(notary)
     }
 
     /// The key that checks this log.
     #[must_use]
     pub fn public(&self) -> PublicKey {
-        self.key.public()
+        self.keys.key.public()
+    }
+
+    /// The keys that signed before it, oldest first.
+    #[must_use]
+    pub fn former(&self) -> &[PublicKey] {
+        &self.keys.former
+    }
+
+    pub(super) fn data(&self) -> &Path {
+        &self.data
+    }
+
+    pub(super) fn sign(&self, text: &str) -> String {
+        self.keys.key.sign(text)
+    }
+
+    pub(super) fn countersign(&self, note: &str) -> Result<String, NotaryError> {
+        self.keys.key.countersign(note).map_err(NotaryError::Name)
+    }
+
+    /// Puts a new key in place of the one that signs, and returns the handover:
+    /// the checkpoint over all pages, signed by both. The former key is gone
+    /// then.
+    ///
+    /// # Errors
+    /// See [`NotaryError`].
+    pub fn rotate(&mut self, log: &Prover<'_>) -> Result<String, NotaryError> {
+        let (checkpoint, _) = self.checkpoint(log)?;
+        self.keys.rotate(&self.folder, &checkpoint.text())
     }
 
     /// What was signed, oldest first.
@@ -155,7 +210,7 @@ impl Notary {
     pub fn earlier(&self, size: u64) -> Result<String, NotaryError> {
         if let Some(found) = self.records.iter().find(|record| record.size == size) {
             // Signing the same text again gives the same note.
-            return Ok(found.sign(&self.key));
+            return Ok(found.sign(&self.keys.key));
         }
         let mut known: Vec<String> = self.records.iter().map(|r| r.size.to_string()).collect();
         let hidden = known.len().saturating_sub(10);
@@ -186,9 +241,9 @@ impl Notary {
             self.whole = whole;
             self.note_write(renewed)?;
         }
-        let origin = self.key.public().name().to_owned();
+        let origin = self.public().name().to_owned();
         let checkpoint = Checkpoint { origin, size, root: log.root(size)? };
-        let note = checkpoint.sign(&self.key);
+        let note = checkpoint.sign(&self.keys.key);
         if self.records.last() != Some(&checkpoint) {
             self.append(checkpoint.clone(), &note)?;
         }
@@ -211,7 +266,7 @@ impl Notary {
     fn complete(&mut self, log: &Prover<'_>, size: u64) -> Result<(), NotaryError> {
         let torn = self.torn.clone();
         let damaged = |why: &str| self.damaged(self.records.len() + 1, why.to_owned());
-        let origin = self.key.public().name().to_owned();
+        let origin = self.public().name().to_owned();
         let head = format!("{origin}\n").into_bytes();
         let rest = torn.strip_prefix(head.as_slice());
         let line = rest.and_then(|rest| rest.split_inclusive(|b| *b == b'\n').next());
@@ -231,7 +286,7 @@ impl Notary {
             return Err(NotaryError::Shrunk { signed, size });
         }
         let checkpoint = Checkpoint { origin, size: signed, root: log.root(signed)? };
-        let record = format!("{}\n", checkpoint.sign(&self.key)).into_bytes();
+        let record = format!("{}\n", checkpoint.sign(&self.keys.key)).into_bytes();
         if !record.starts_with(&torn) {
             // Another root, or a flipped bit: either way not ours to complete.
             return Err(damaged("its end is not what would be signed for the log as it is"));
@@ -262,38 +317,34 @@ impl Notary {
         written.map_err(|source| NotaryError::Io { path: self.path(), source })
     }
 
-    /// Reads the record, each note checked against the key.
+    /// Reads the record, each note checked against the keys.
     fn read(&mut self, record: &[u8]) -> Result<(), NotaryError> {
         let damaged = |this: &Notary, why: String| this.damaged(this.records.len() + 1, why);
-        let mut rest = record;
-        while !rest.is_empty() {
-            // Text, empty line, signatures, empty line.
-            let end = empty_line(rest).and_then(|at| Some(at + empty_line(rest.get(at..)?)?));
-            let Some((whole, behind)) = end.and_then(|end| rest.split_at_checked(end)) else {
-                self.torn = rest.to_owned();
-                break;
-            };
-            let note = whole.strip_suffix(b"\n").unwrap_or_default();
+        let (notes, rest) = note::split(record);
+        for note in notes {
             let found = self.read_note(note).map_err(|why| damaged(self, why.to_string()))?;
             if self.records.last().is_some_and(|last| last.size >= found.size) {
                 return Err(damaged(self, "its sizes do not rise".into()));
             }
             self.records.push(found);
-            self.whole.extend_from_slice(whole);
-            rest = behind;
         }
+        self.torn = rest.to_owned();
+        self.whole = record.strip_suffix(rest).unwrap_or_default().to_owned();
         Ok(())
     }
 
     fn read_note(&self, note: &[u8]) -> Result<Checkpoint, CheckpointError> {
-        let text = note::parse(note)?;
-        let found = Checkpoint::parse_text(text.text_unchecked())?;
+        let read = note::parse(note)?;
+        let found = Checkpoint::parse_text(read.text_unchecked())?;
         // The signature is the only one there can be, so comparing is checking.
-        if found.sign(&self.key).as_bytes() != note {
-            let name = found.origin;
-            return Err(NoteError::BadSignature { name }.into());
+        if found.sign(&self.keys.key).as_bytes() == note {
+            return Ok(found);
         }
-        Ok(found)
+        if self.former().iter().any(|key| read.signed_by(key).is_ok()) {
+            return Ok(found);
+        }
+        let name = found.origin;
+        Err(NoteError::BadSignature { name }.into())
     }
 
     fn damaged(&self, number: usize, why: String) -> NotaryError {
@@ -303,76 +354,4 @@ impl Notary {
     fn path(&self) -> PathBuf {
         self.folder.join("signed")
     }
-}
-
-/// The public key of a data directory, if it has one; changes nothing.
-///
-/// # Errors
-/// When the key cannot be read.
-pub fn public_key(data: &Path) -> Result<Option<PublicKey>, NotaryError> {
-    let path = data.join("proof/key");
-    let text = read_if_there(&path)?;
-    text.map(|text| read_key(&path, &text).map(|key| key.public())).transpose()
-}
-
-/// Where what follows the first empty line begins.
-fn empty_line(text: &[u8]) -> Option<usize> {
-    text.windows(2).position(|pair| pair == b"\n\n").map(|at| at + 2)
-}
-
-fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, NotaryError> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(NotaryError::Io { path: path.to_owned(), source }),
-    }
-}
-
-fn read_key(path: &Path, text: &[u8]) -> Result<SecretKey, NotaryError> {
-    let meta = fs::metadata(path);
-    let meta = meta.map_err(|source| NotaryError::Io { path: path.to_owned(), source })?;
-    let mode = meta.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        return Err(NotaryError::KeyExposed { path: path.to_owned(), mode });
-    }
-    SecretKey::parse(&String::from_utf8_lossy(text))
-        .map_err(|source| NotaryError::KeyDamaged { path: path.to_owned(), source })
-}
-
-/// Makes an empty record, then the key: a key without a record is refused, so
-/// the record must be there first.
-fn make_key(folder: &Path, origin: Option<&str>) -> Result<SecretKey, NotaryError> {
-    let key = match origin {
-        Some(origin) => SecretKey::generate(origin),
-        None => SecretKey::generate("orrery.local").and_then(|key| {
-            let id: String = key.public().id().iter().map(|b| format!("{b:02x}")).collect();
-            key.named(&format!("orrery.local/{id}"))
-        }),
-    };
-    let key = key.map_err(NotaryError::Name)?;
-    let io = |path: &Path| {
-        let path = path.to_owned();
-        move |source| NotaryError::Io { path, source }
-    };
-    create_folder(folder).map_err(io(folder))?;
-    let record = folder.join("signed");
-    let file = File::options().create(true).append(true).open(&record);
-    file.and_then(|file| file.sync_all()).map_err(io(&record))?;
-    replace(folder, "key", key.to_secret_text().as_bytes(), 0o600).map_err(io(folder))?;
-    Ok(key)
-}
-
-/// Puts a file with this content in place of the one with this name; on disk,
-/// name and all, on return.
-fn replace(folder: &Path, name: &str, content: &[u8], mode: u32) -> io::Result<()> {
-    let new = folder.join(format!("{name}.new"));
-    match fs::remove_file(&new) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-        _ => {}
-    }
-    let mut file = File::options().write(true).create_new(true).mode(mode).open(&new)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(&new, folder.join(name))?;
-    sync_folder(folder)
 }

@@ -187,9 +187,23 @@ impl SecretKey {
     /// The same text always gives the same bytes.
     #[must_use]
     pub fn sign(&self, text: &str) -> String {
+        format!("{text}\n{}", self.signature(text))
+    }
+
+    /// The note with one more signature, of this key.
+    ///
+    /// # Errors
+    /// When it is no note, or has no room for another signature.
+    pub fn countersign(&self, note: &str) -> Result<String, NoteError> {
+        let more = format!("{note}{}", self.signature(parse(note.as_bytes())?.text_unchecked()));
+        parse(more.as_bytes()).map(|_| more)
+    }
+
+    /// The line of a signature of this text.
+    fn signature(&self, text: &str) -> String {
         let id = self.public().id();
         let signature = [&id[..], &self.key.sign(text.as_bytes()).to_bytes()].concat();
-        format!("{text}\n\u{2014} {} {}\n", self.name, STANDARD.encode(signature))
+        format!("\u{2014} {} {}\n", self.name, STANDARD.encode(signature))
     }
 }
 
@@ -270,6 +284,25 @@ impl Note {
     pub fn text_unchecked(&self) -> &str {
         &self.text
     }
+}
+
+/// The notes of a file in which each is followed by an empty line, and what is
+/// left behind the last whole one.
+#[must_use]
+pub fn split(file: &[u8]) -> (Vec<&[u8]>, &[u8]) {
+    // Where what follows the first empty line begins.
+    let empty_line =
+        |text: &[u8]| text.windows(2).position(|pair| pair == b"\n\n").map(|at| at + 2);
+    let (mut notes, mut rest) = (Vec::new(), file);
+    // Text, empty line, signatures, empty line.
+    while let Some(text) = empty_line(rest)
+        && let Some(signatures) = rest.get(text..).and_then(empty_line)
+        && let Some((whole, behind)) = rest.split_at_checked(text + signatures)
+    {
+        notes.push(whole.strip_suffix(b"\n").unwrap_or(whole));
+        rest = behind;
+    }
+    (notes, rest)
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -101,7 +101,7 @@ impl Prover<'_> {
     /// # Errors
     /// [`ProveError::Beyond`], [`ProveError::NotSealed`].
     pub fn page_of(&self, seq: Seq) -> Result<(Seq, Seq), ProveError> {
-        let index = self.place(seq)?;
+        let index = self.index_of(seq)?;
         let index = usize::try_from(index).unwrap_or(usize::MAX);
         let page = self.shared.index().pages.get(index).cloned();
         page.map(|page| (page.first, page.last()))
@@ -117,7 +117,7 @@ impl Prover<'_> {
     pub fn events(&self, seqs: &BTreeSet<Seq>, size: u64) -> Result<Vec<PageProof>, ProveError> {
         let mut pages: Vec<(u64, Vec<Seq>)> = Vec::new();
         for seq in seqs {
-            let index = self.place(*seq)?;
+            let index = self.index_of(*seq)?;
             match pages.last_mut() {
                 Some((last, seqs)) if *last == index => seqs.push(*seq),
                 _ => pages.push((index, vec![*seq])),
@@ -135,7 +135,7 @@ impl Prover<'_> {
         if from > to {
             return Err(ProveError::NoRange { from, to });
         }
-        Ok(self.place(to)? - self.place(from)? + 1)
+        Ok(self.index_of(to)? - self.index_of(from)? + 1)
     }
 
     /// Proves all events from `from` to `to` in the first `size` pages.
@@ -146,7 +146,7 @@ impl Prover<'_> {
         if from > to {
             return Err(ProveError::NoRange { from, to });
         }
-        let (first, last) = (self.place(from)?, self.place(to)?);
+        let (first, last) = (self.index_of(from)?, self.index_of(to)?);
         (first..=last).map(|index| self.page(index, size, None)).collect()
     }
 
@@ -192,8 +192,11 @@ impl Prover<'_> {
         Ok(tree)
     }
 
-    /// Index of the sealed page that holds an event.
-    fn place(&self, seq: Seq) -> Result<u64, ProveError> {
+    /// Index in the log of the sealed page that holds an event.
+    ///
+    /// # Errors
+    /// [`ProveError::Beyond`], [`ProveError::NotSealed`].
+    pub fn index_of(&self, seq: Seq) -> Result<u64, ProveError> {
         let index = self.shared.index();
         let head = index.end().0;
         if seq < Seq::FIRST || seq > head {

@@ -15,6 +15,7 @@ mod proof;
 mod reading;
 mod repair;
 mod retention;
+mod rotation;
 mod stores;
 mod support;
 mod ticks;

@@ -371,17 +371,17 @@ fn an_instrument_has_one_defining_event() {
 
 // The notary.
 
-fn open(dir: &Path) -> Journal {
+pub fn open(dir: &Path) -> Journal {
     Journal::open(dir, &utc()).expect("opens")
 }
 
-fn sign(dir: &Path) -> Result<String, NotaryError> {
+pub fn sign(dir: &Path) -> Result<String, NotaryError> {
     let journal = open(dir);
     let mut notary = Notary::open(dir, None)?;
     notary.checkpoint(&journal.prover()).map(|(_, note)| note)
 }
 
-fn add(dir: &Path, seed: u64, n: usize) {
+pub fn add(dir: &Path, seed: u64, n: usize) {
     let journal = open(dir);
     let recv = journal.head().recv.0.max(OPENING);
     let quotes: Vec<_> =
