@@ -2,9 +2,11 @@
 //! whether enough of them are there to show the epoch to anybody.
 //!
 //! Rule of freshness: what is older by the vendor's clock never overwrites what
-//! is newer. An absent value never overwrites a known quote or trade, but a
-//! chain that no longer states a greek takes it back: unknown is not "as
-//! before".
+//! is newer; a chain is judged by [`admission`], one group of values after the
+//! other. An absent value never overwrites a known quote or trade, but a chain
+//! that no longer states a greek takes it back: unknown is not "as before".
+
+mod admission;
 
 use std::sync::Arc;
 
@@ -14,6 +16,8 @@ use orrery_replay::canonical::{Decoder, Encoder};
 use orrery_replay::fold::RestoreError;
 use serde::{Deserialize, Serialize};
 
+pub use self::admission::Kept;
+use self::admission::{Freshness, is_older, newest};
 use super::book::{Book, Contract, ContractState, Inventory, Slot, Topology};
 use super::calendar;
 
@@ -68,16 +72,6 @@ pub enum Taken {
     Late,
 }
 
-/// Vendor times of what a contract's state holds.
-#[derive(Clone, Copy, Debug, PartialEq, Default)]
-struct Freshness {
-    quote: Option<VendorTime>,
-    /// The quote came as a tick, so only something newer than it may replace it.
-    quote_is_tick: bool,
-    trade: Option<VendorTime>,
-    trade_is_tick: bool,
-}
-
 /// Contracts that count for promotion, chosen when spot and chain were known.
 #[derive(Clone, Debug, PartialEq, Default)]
 struct Inner {
@@ -91,6 +85,8 @@ struct Inner {
 pub struct LiveBook {
     book: Book,
     freshness: Vec<Freshness>,
+    /// The newest moment that any chain has stated.
+    stated: Option<VendorTime>,
     inner: Option<Inner>,
     /// Contracts with a two-sided quote.
     two_sided: usize,
@@ -106,6 +102,7 @@ impl LiveBook {
         LiveBook {
             book: Book { topology, states: vec![ContractState::default(); n] },
             freshness: vec![Freshness::default(); n],
+            stated: None,
             inner: None,
             two_sided: 0,
             has_exposure: false,
@@ -118,16 +115,27 @@ impl LiveBook {
         &self.book
     }
 
-    /// Takes the values of a chain snapshot. `row_of_slot` is as
-    /// [`declare`](super::topology::declare) answered it for these rows.
-    pub fn refresh(&mut self, rows: &[ChainRow], row_of_slot: &[usize], now: RecvTime) {
+    /// Takes the values of a chain snapshot; answers what was kept because it is
+    /// newer. `row_of_slot` is as [`declare`](super::topology::declare) answered
+    /// it for these rows.
+    pub fn refresh(&mut self, rows: &[ChainRow], row_of_slot: &[usize], now: RecvTime) -> Kept {
+        let moment = newest(rows);
+        let mut kept = Kept { chain: self.is_ahead_of(rows), ..Kept::default() };
         let states = self.book.states.iter_mut().zip(&mut self.freshness);
         for ((state, fresh), row) in states.zip(row_of_slot.iter().map(|r| rows.get(*r))) {
             if let Some(row) = row {
-                refresh_one(state, fresh, row, now);
+                fresh.admit(state, row, moment, now, &mut kept);
             }
         }
+        self.stated = self.stated.max(moment);
         self.recount();
+        kept
+    }
+
+    /// Whether a chain before was newer than this one.
+    #[must_use]
+    pub fn is_ahead_of(&self, rows: &[ChainRow]) -> bool {
+        is_older(newest(rows), self.stated)
     }
 
     /// Takes a tick.
@@ -149,7 +157,7 @@ impl LiveBook {
                 if is_older(vendor, fresh.quote) {
                     return Taken::Late;
                 }
-                (fresh.quote, fresh.quote_is_tick) = (vendor.or(fresh.quote), true);
+                fresh.quote_ticked(vendor);
                 let held = (state.bid, state.ask);
                 (state.bid, state.ask) = (bid.or(held.0), ask.or(held.1));
                 state.quoted_at = Some(now);
@@ -159,7 +167,7 @@ impl LiveBook {
                 if is_older(vendor, fresh.trade) {
                     return Taken::Late;
                 }
-                (fresh.trade, fresh.trade_is_tick) = (vendor.or(fresh.trade), true);
+                fresh.trade_ticked(vendor, day_volume.is_some());
                 state.last = Some(price);
                 state.traded_at = Some(now);
                 state.volume = day_volume.or(state.volume);
@@ -258,11 +266,9 @@ impl LiveBook {
         e.count(self.book.states.len());
         for (state, fresh) in self.book.states.iter().zip(&self.freshness) {
             save_state(state, e);
-            e.option(fresh.quote, Encoder::vendor);
-            e.bool(fresh.quote_is_tick);
-            e.option(fresh.trade, Encoder::vendor);
-            e.bool(fresh.trade_is_tick);
+            fresh.save(e);
         }
+        e.option(self.stated, Encoder::vendor);
         e.option(self.inner.as_ref(), |e, inner| {
             inner.member.iter().for_each(|m| e.bool(*m));
         });
@@ -280,13 +286,9 @@ impl LiveBook {
         let mut live = LiveBook::new(topology);
         for (state, fresh) in live.book.states.iter_mut().zip(&mut live.freshness) {
             *state = restore_state(d)?;
-            *fresh = Freshness {
-                quote: d.option(Decoder::vendor)?,
-                quote_is_tick: d.bool()?,
-                trade: d.option(Decoder::vendor)?,
-                trade_is_tick: d.bool()?,
-            };
+            *fresh = Freshness::restore(d)?;
         }
+        live.stated = d.option(Decoder::vendor)?;
         live.inner = d.option(|d| {
             let member = (0..n).map(|_| d.bool()).collect::<Result<Vec<_>, _>>()?;
             let total = member.iter().filter(|m| **m).count();
@@ -301,38 +303,6 @@ impl LiveBook {
 #[must_use]
 pub fn has_exposure(state: &ContractState) -> bool {
     state.gamma.is_some_and(|g| g != 0.0) && state.open_interest.is_some_and(|oi| oi > 0.0)
-}
-
-/// Older than what is held; where either time is unknown, order of arrival
-/// decides.
-fn is_older(new: Option<VendorTime>, held: Option<VendorTime>) -> bool {
-    matches!((new, held), (Some(new), Some(held)) if new < held)
-}
-
-fn refresh_one(state: &mut ContractState, fresh: &mut Freshness, row: &ChainRow, now: RecvTime) {
-    let finite = |v: Option<f64>| v.filter(|v| v.is_finite());
-    let not_negative = |v: Option<f64>| v.filter(|v| v.is_finite() && *v >= 0.0);
-    let (bid, ask) = (not_negative(row.bid), not_negative(row.ask));
-    if (bid.is_some() || ask.is_some())
-        && !(fresh.quote_is_tick && is_older(row.updated, fresh.quote))
-    {
-        (state.bid, state.ask) = (bid, ask);
-        state.quoted_at = Some(now);
-        (fresh.quote, fresh.quote_is_tick) = (row.updated, false);
-    }
-    let last = not_negative(row.last);
-    if last.is_some() && !(fresh.trade_is_tick && is_older(row.updated, fresh.trade)) {
-        state.last = last;
-        state.traded_at = Some(now);
-        (fresh.trade, fresh.trade_is_tick) = (row.updated, false);
-    }
-    state.open_interest = not_negative(row.open_interest);
-    state.volume = not_negative(row.volume);
-    state.implied_volatility = not_negative(row.implied_volatility);
-    state.delta = finite(row.delta);
-    state.gamma = finite(row.gamma);
-    state.theta = finite(row.theta);
-    state.vega = finite(row.vega);
 }
 
 fn numbers(state: &ContractState) -> [Option<f64>; 10] {
@@ -397,7 +367,7 @@ pub(crate) mod tests {
         (rows, ids.zip(list.iter().map(|t| (*t).to_owned())).collect())
     }
 
-    fn two() -> (Vec<ChainRow>, Vec<usize>, LiveBook) {
+    pub(super) fn two() -> (Vec<ChainRow>, Vec<usize>, LiveBook) {
         let (rows, names) = tickers(&["O:SPXW251219C06000000", "O:SPXW251219P06000000"]);
         let ticker_of = |id| names.get(&id).map(String::as_str);
         let declared = declare(
@@ -465,5 +435,6 @@ pub(crate) mod tests {
         let again = again.expect("its own bytes");
         assert_eq!(again.book().states, live.book().states);
         assert_eq!((again.inner, again.freshness), (live.inner, live.freshness));
+        assert_eq!(again.stated, live.stated);
     }
 }

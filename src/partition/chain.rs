@@ -4,7 +4,7 @@
 use orrery_journal::event::{ChainRow, ChainRows, ChainSnapshot};
 use orrery_journal::units::{Price, RecvTime};
 use orrery_replay::canonical::{Decoder, Encoder};
-use orrery_replay::fold::{Input, RestoreError};
+use orrery_replay::fold::{EpochId, Input, RestoreError};
 
 use super::Partition;
 use super::damage::{Baseline, Damage, volatilities_in_percent};
@@ -70,6 +70,12 @@ impl Partition {
         if declared.topology.contracts.is_empty() {
             return self.keep_out(Damage::Unreadable);
         }
+        let late = self.is_late(&rows);
+        if late && !self.lives(declared.topology.id) {
+            // What is listed now was said by the newer one.
+            self.counters.late_chains += 1;
+            return self.status_changed();
+        }
         let day = self.here.day();
         let seen = Baseline::of(day, declared.topology.contracts.len(), &rows);
         if let Some(damage) = self.suspicion(seen, &rows) {
@@ -77,7 +83,20 @@ impl Partition {
         }
         self.doubt = None;
         self.baseline = Some(seen);
-        self.believe(input, snapshot, rows, declared);
+        self.believe(input, snapshot, rows, declared, late);
+    }
+
+    /// Whether a living epoch has heard of a newer moment than any of these rows.
+    fn is_late(&self, rows: &[ChainRow]) -> bool {
+        let active = self.active.as_ref().map(|a| &a.epoch.live);
+        let warming = self.warming.as_ref().map(|w| &w.epoch.live);
+        active.into_iter().chain(warming).any(|live| live.is_ahead_of(rows))
+    }
+
+    /// Whether an epoch of this topology is active or warming.
+    fn lives(&self, id: EpochId) -> bool {
+        self.active.as_ref().is_some_and(|a| a.epoch.record.id == id)
+            || self.warming.as_ref().is_some_and(|w| w.epoch.record.id == id)
     }
 
     fn believe(
@@ -86,6 +105,7 @@ impl Partition {
         snapshot: &ChainSnapshot,
         mut rows: Vec<ChainRow>,
         declared: Declared,
+        late: bool,
     ) {
         let (cap, median) =
             (self.parameters.gex.pricing.iv_cap, self.parameters.epochs.volatility_median_max);
@@ -105,7 +125,7 @@ impl Partition {
         self.counters.refused_rows += u64::from(snapshot.refused);
         let before = self.here.spot;
         if let Some(price) = snapshot.spot.filter(|p| p.0 > 0).map(Price::to_f64)
-            && !self.here.observe(price, SpotSource::Chain, input.event.vendor_time)
+            && (late || !self.here.observe(price, SpotSource::Chain, input.event.vendor_time))
         {
             self.counters.late_spots += 1;
         }
@@ -127,7 +147,8 @@ impl Partition {
             self.assign_slots();
         }
         let Some(active) = &mut self.active else { return };
-        active.epoch.live.refresh(rows, row_of_slot, self.here.now);
+        let kept = active.epoch.live.refresh(rows, row_of_slot, self.here.now);
+        self.counters.count_kept(kept);
         active.chain = Some(last);
         active.epoch.record.chains += 1;
         self.history.put(&active.epoch.record);
@@ -157,7 +178,8 @@ impl Partition {
             models: timed((self.makers.epoch)(&self.here.symbol, &self.parameters), Scope::Epoch),
             chain: None,
         });
-        warming.epoch.live.refresh(rows, &declared.row_of_slot, now);
+        let kept = warming.epoch.live.refresh(rows, &declared.row_of_slot, now);
+        self.counters.count_kept(kept);
         warming.chain = Some(last);
         if is_new {
             warming.epoch.live.put_inventories(|id| self.tape.inventory(id));

@@ -5,6 +5,7 @@ use orrery_replay::fold::RestoreError;
 use serde::Serialize;
 
 use super::damage::Damage;
+use crate::market::live_book::Kept;
 
 /// Counts since the partition began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize)]
@@ -19,6 +20,13 @@ pub struct Counters {
     pub late_ticks: u64,
     /// Observations of the spot that were older than the one before.
     pub late_spots: u64,
+    /// Chains that were older than one before them: what that one says of open
+    /// interest, volatilities and greeks was kept.
+    pub late_chains: u64,
+    /// Quotes of contracts that were kept because a chain's were not newer.
+    pub late_chain_quotes: u64,
+    /// Last prices of contracts that were kept because a chain's were not newer.
+    pub late_chain_trades: u64,
     /// Chain snapshots that were kept out, all reasons together.
     pub damaged_chains: u64,
     /// Of these: rows missing, unreadable, or none of them known.
@@ -55,6 +63,13 @@ impl Counters {
         self.geometry_miss_quotes + self.geometry_miss_trades + self.geometry_miss_bars
     }
 
+    /// A chain did not overwrite what is newer.
+    pub(super) fn count_kept(&mut self, kept: Kept) {
+        self.late_chains += u64::from(kept.chain);
+        self.late_chain_quotes += kept.quotes;
+        self.late_chain_trades += kept.trades;
+    }
+
     /// Chains that were kept out, by reason.
     #[must_use]
     pub const fn damaged(&self) -> [(Damage, u64); 4] {
@@ -73,6 +88,9 @@ impl Counters {
             geometry_miss_bars,
             late_ticks,
             late_spots,
+            late_chains,
+            late_chain_quotes,
+            late_chain_trades,
             damaged_chains,
             damaged_unreadable,
             damaged_missing_page,
@@ -93,6 +111,9 @@ impl Counters {
             geometry_miss_bars,
             late_ticks,
             late_spots,
+            late_chains,
+            late_chain_quotes,
+            late_chain_trades,
             damaged_chains,
             damaged_unreadable,
             damaged_missing_page,
@@ -118,6 +139,9 @@ impl Counters {
             geometry_miss_bars: d.u64()?,
             late_ticks: d.u64()?,
             late_spots: d.u64()?,
+            late_chains: d.u64()?,
+            late_chain_quotes: d.u64()?,
+            late_chain_trades: d.u64()?,
             damaged_chains: d.u64()?,
             damaged_unreadable: d.u64()?,
             damaged_missing_page: d.u64()?,

@@ -22,7 +22,7 @@ use crate::market::tape::Tape;
 use crate::models::Scope;
 use crate::views::{Bodies, Published};
 
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 
 pub(super) fn save(partition: &Partition, out: &mut Vec<u8>) {
     let mut encoder = Encoder::new(out);

@@ -192,6 +192,39 @@ fn damaged_chains_stay_out_until_they_are_believed() {
 }
 
 #[test]
+fn a_late_chain_brings_back_neither_values_nor_contracts_nor_the_spot() {
+    let dated = |rows: Vec<Listed>, open_interest, at| {
+        let mut rows = quoted(rows);
+        for listed in &mut rows {
+            listed.row.open_interest = Some(open_interest);
+            listed.row.updated = Some(orrery_journal::units::VendorTime(at));
+        }
+        rows
+    };
+    let mut stage = Stage::new("TSLA");
+    stage.chain("TSLA", Some(310.0), &dated(tsla(NEAR, 6), 10.0, 100));
+    stage.wait(SECOND);
+    let count = |stage: &Stage| {
+        let c = stage.partition.counters();
+        let held = stage.partition.active_book().expect("active").states[0].open_interest;
+        assert_eq!(held, Some(10.0));
+        assert_eq!(stage.partition.spot().expect("a spot").value, 310.0);
+        assert_eq!(states(&stage.partition), [EpochState::Active]);
+        (c.late_chains, c.late_chain_quotes, c.late_spots)
+    };
+    stage.chain("TSLA", Some(300.0), &dated(tsla(NEAR, 6), 9.0, 90));
+    assert_eq!(count(&stage), (1, 12, 1));
+    stage.reborn();
+    // One more expiration, which the newer chain does not know any more.
+    stage.chain("TSLA", Some(300.0), &dated(tsla(MORE, 6), 9.0, 95));
+    assert_eq!(count(&stage), (2, 12, 1));
+    stage.wait(SECOND);
+    let status = stage.printed.iter().rev().find(|p| p.output.family == "epoch");
+    let body = String::from_utf8_lossy(&status.expect("said").output.body).into_owned();
+    assert!(body.contains(r#""late_chains":2,"late_chain_quotes":12"#), "{body}");
+}
+
+#[test]
 fn a_smaller_chain_on_the_next_day_is_no_damage() {
     let mut stage = Stage::new("TSLA");
     stage.chain("TSLA", Some(310.0), &quoted(tsla(NEAR, 6)));
