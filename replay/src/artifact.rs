@@ -42,8 +42,9 @@ pub struct Header {
     pub profile: Box<str>,
     /// Hash of every parameter.
     pub configuration: Address,
-    /// First event that the previous version had not seen. Beyond
-    /// [`Header::seq_last`] when only time has passed since then.
+    /// First event that the previous version had not seen. When only time has
+    /// passed since then, [`Header::seq_last`] itself, which that one had seen,
+    /// too; never beyond it.
     pub seq_first: Seq,
     /// Last event of the partition that it has seen.
     pub seq_last: Seq,

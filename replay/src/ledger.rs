@@ -66,7 +66,8 @@ impl Ledger {
             epoch: output.epoch,
             profile: output.profile.into(),
             configuration: moment.configuration,
-            seq_first: last.map_or(Seq::FIRST, |l| l.seq_last.next()),
+            // Where only time has passed, the last event is the range.
+            seq_first: last.map_or(Seq::FIRST, |l| l.seq_last.next()).min(moment.seq_last),
             seq_last: moment.seq_last,
             created_at: moment.created_at,
             content,
@@ -183,6 +184,9 @@ mod tests {
         assert_eq!((two.seq_first, two.seq_last), (Seq(6), Seq(9)));
         assert_eq!(one.previous, Address::default());
         assert_eq!(two.previous, one.hash());
+        // No event since then, only time: the range is never backwards.
+        let three = ledger.enter(output("c", None, "toy@1"), &moment(9)).expect("new body").header;
+        assert_eq!((three.seq_first, three.seq_last), (Seq(9), Seq(9)));
     }
 
     #[test]

@@ -94,6 +94,13 @@ proptest! {
     }
 
     #[test]
+    fn versions_follow_each_other_and_ranges_never_run_backwards(
+        s in streams(80), at in any::<usize>()
+    ) {
+        holds(rules::lineage::<Registered>, &s, at)?;
+    }
+
+    #[test]
     fn two_engines_side_by_side_do_not_feel_each_other(s in streams(60), at in any::<usize>()) {
         holds(rules::side_by_side::<Registered>, &s, at)?;
     }
@@ -152,6 +159,19 @@ fn finds(rule: Rule) {
         rule(&stream, stream.len() / 2).is_err()
     });
     assert!(found, "the planted fault was not found");
+}
+
+/// The engine writes headers, so the fault is planted in what it wrote.
+#[test]
+fn control_a_range_that_runs_backwards_is_found() {
+    let (made, _) = rules::fold::<Registered>(&stream(&acts(1, 200)));
+    let mut headers: Vec<_> = made.into_iter().map(|m| m.artifact.header).collect();
+    let of_time = rules::chained(headers.iter()).expect("a chain");
+    assert!(of_time > 0, "no version that only time has brought out");
+    // The last one has no successor that would name another hash.
+    let last = headers.last_mut().expect("a chain");
+    last.seq_first = last.seq_last.next();
+    assert!(rules::chained(headers.iter()).is_err());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What must hold of any registry: each rule folds a stream in two ways and
 //! says where the artifacts differ.
 
+use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -11,6 +12,8 @@ use orrery::models::{Change, Model, Scope};
 use orrery::partition::Makers;
 use orrery::views::View;
 use orrery::world::MarketWorld;
+use orrery_journal::units::{Address, Seq};
+use orrery_replay::artifact::Header;
 use orrery_replay::engine::{Engine, Made};
 use orrery_replay::fold::{RestoreError, World};
 
@@ -87,6 +90,33 @@ fn around(body: &Bytes, place: usize) -> String {
 /// The artifacts of a family, apart from the others'.
 fn of<'a>(made: &'a [Made], family: &str) -> Vec<&'a Made> {
     made.iter().filter(|m| *m.artifact.header.family == *family).collect()
+}
+
+/// Each version of each family names the one before it, and a range of events
+/// that begins where that one's ended and never runs backwards.
+pub fn lineage<R: Registry>(stream: &[Taped], _: usize) -> Result<(), String> {
+    let (made, _) = fold::<R>(stream);
+    chained(made.iter().map(|m| &m.artifact.header)).map(drop)
+}
+
+/// The same of any headers; how many of them only time has brought out.
+pub fn chained<'a>(headers: impl Iterator<Item = &'a Header>) -> Result<usize, String> {
+    let mut last: BTreeMap<(&str, &str), &Header> = BTreeMap::new();
+    let mut of_time = 0;
+    for new in headers {
+        let old = last.insert((&new.symbol, &new.family), new);
+        let (version, previous, after) = old
+            .map_or((1, Address::default(), Seq::BEFORE_FIRST), |old| {
+                (old.version + 1, old.hash(), old.seq_last)
+            });
+        let first = if new.seq_last > after { after.next() } else { new.seq_last };
+        of_time += usize::from(new.seq_last == after);
+        let ordered = new.seq_last >= after && old.is_none_or(|o| o.created_at <= new.created_at);
+        if !ordered || (new.version, new.previous, new.seq_first) != (version, previous, first) {
+            return Err(format!("{new:?}\nafter\n{old:?}"));
+        }
+    }
+    Ok(of_time)
 }
 
 /// Two folds of one process: hash maps have another order in each.
