@@ -80,6 +80,22 @@ pub struct Report {
     pub harmless: Vec<Damage>,
 }
 
+impl Report {
+    /// Where the log ends for whoever reads it: at a write that was cut short
+    /// and that nobody was told of. It is no part of the journal, and some of its
+    /// changes without the others would be a journal that never was.
+    pub(crate) fn end_of_log(&self) -> Option<(&Path, u64)> {
+        match &self.verdict {
+            Verdict::TornTail { file, offset, .. }
+                if self.acknowledged.is_some_and(|a| a <= self.last.unwrap_or_default()) =>
+            {
+                Some((file, *offset))
+            }
+            _ => None,
+        }
+    }
+}
+
 /// A damaged file.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Damage {

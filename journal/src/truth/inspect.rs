@@ -173,8 +173,9 @@ pub(crate) fn examine_folder(
         return Ok(out);
     }
     let before = preflight::inspect(&folder)?;
+    let mut contents = |n, of| progress(Stage::Contents, n, of);
+    let raw = raw::read(&database, before.end_of_log(), &mut contents).map_err(io)?;
     out.harmless = before.harmless;
-    let raw = raw::read(&database, &mut |n, of| progress(Stage::Contents, n, of)).map_err(io)?;
     if let Some(value) = raw.get(keys::META, keys::META_KEY)?
         && let Ok((format, _)) = recover::read_meta(&value)
         && format > FORMAT

@@ -14,7 +14,7 @@ mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -87,9 +87,14 @@ pub(crate) struct RawStore {
     pub unfinished: Option<(PathBuf, u64, u64)>,
 }
 
-/// Reads all logs and tables of a database. `progress` is told how many bytes
-/// of how many were read.
-pub(crate) fn read(database: &Path, progress: &mut dyn FnMut(u64, u64)) -> io::Result<RawStore> {
+/// Reads all logs and tables of a database, of the log that `end` names only
+/// what lies before that place. `progress` is told how many bytes of how many
+/// were read.
+pub(crate) fn read(
+    database: &Path,
+    end: Option<(&Path, u64)>,
+    progress: &mut dyn FnMut(u64, u64),
+) -> io::Result<RawStore> {
     let mut store = RawStore {
         files: Vec::new(),
         places: keys::ALL.iter().map(|t| (t.name, BTreeMap::new())).collect(),
@@ -121,7 +126,8 @@ pub(crate) fn read(database: &Path, progress: &mut dyn FnMut(u64, u64)) -> io::R
     }
     let mut seqno = 0;
     for (at, path) in logs.iter().enumerate() {
-        store.take_log(path, &of, &mut seqno, at + 1 == logs.len())?;
+        let end = end.filter(|(log, _)| log == path).map(|(_, end)| end);
+        store.take_log(path, end, &of, &mut seqno, at + 1 == logs.len())?;
         done += len(path);
         progress(done, all);
     }
@@ -221,12 +227,14 @@ impl RawStore {
     fn take_log(
         &mut self,
         path: &Path,
+        end: Option<u64>,
         of: &dyn Fn(u64) -> Option<Table>,
         seqno: &mut u64,
         last: bool,
     ) -> io::Result<()> {
         let file = self.file(path);
-        let bytes = std::fs::read(path)?;
+        let mut bytes = Vec::new();
+        File::open(path)?.take(end.unwrap_or(u64::MAX)).read_to_end(&mut bytes)?;
         let used = bytes.iter().rposition(|b| *b != 0).map_or(0, |at| at + 1);
         let bytes = bytes.get(..used).unwrap_or_default();
         let mut walk = log::Walk::new(bytes, *seqno);
@@ -436,7 +444,7 @@ mod tests {
                 .map(|t| store.scan(*t, &[], &[], false, usize::MAX).expect("scans"))
                 .collect();
             drop(store);
-            let raw = read(&path, &mut |_, _| {}).expect("reads");
+            let raw = read(&path, None, &mut |_, _| {}).expect("reads");
             assert_eq!(raw.scars, []);
             assert_eq!(raw.unfinished, None);
             for (table, expected) in keys::ALL.iter().zip(engine) {

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use self::build::Built;
 use crate::open::lock::{self, DirectoryLock};
+use crate::open::preflight;
 use crate::store::StoreError;
 use crate::truth::inspect::parts::{self, Part};
 use crate::truth::inspect::{self, joined};
@@ -139,7 +140,11 @@ pub fn repair(
     }
     let read = |folder: &Path, progress: &mut dyn FnMut(Stage, u64, u64)| {
         let source = |source| RepairError::Io { path: folder.to_owned(), source };
-        raw::read(&folder.join("db"), &mut |n, of| progress(Stage::Contents, n, of)).map_err(source)
+        // What cannot be looked at has no end that is known.
+        let found = preflight::inspect(folder).ok();
+        let end = found.as_ref().and_then(preflight::Report::end_of_log);
+        let mut contents = |n, of| progress(Stage::Contents, n, of);
+        raw::read(&folder.join("db"), end, &mut contents).map_err(source)
     };
     let here = read(&folder, progress)?;
     let mut copied = None;
@@ -215,7 +220,7 @@ fn check(
         return Err(RepairError::NotWhole { findings: found.report.findings });
     }
     let source = |source| RepairError::Io { path: fresh.to_owned(), source };
-    let raw = raw::read(&fresh.join("db"), &mut |_, _| {}).map_err(source)?;
+    let raw = raw::read(&fresh.join("db"), None, &mut |_, _| {}).map_err(source)?;
     let all = parts::parts(&[&raw]);
     let got = inspect::running_at(&raw, &all, at);
     match (running, got) {

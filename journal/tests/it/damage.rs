@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use orrery_journal::event::{Draft, Event};
 use orrery_journal::units::Seq;
-use orrery_journal::{DamageKind, Examination, HeadState, Journal, OpenError, examine, keys};
+use orrery_journal::{
+    DamageKind, Examination, HeadState, Journal, OpenError, RepairOptions, examine, keys, repair,
+};
 
 use crate::support::*;
 
@@ -282,4 +284,48 @@ fn copy_into(from: &Path, to: &Path) {
             false => drop(fs::copy(&path, &target).expect("copies")),
         }
     }
+}
+
+/// What a crash leaves of the last write, before anybody was told of it: looking
+/// sees the journal that the next opening makes of it, and no part of that
+/// write, wherever it broke off.
+#[test]
+fn a_write_that_was_cut_short_is_no_part_of_what_is_looked_at() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let drafts = session(11, 4_300, 1);
+    let (before, last) = drafts.split_at(3_700);
+    commit(&open(dir.path()).expect("opens"), before, 500);
+    let log = log_of(dir.path());
+    let used = |bytes: &[u8]| bytes.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1);
+    let from = used(&fs::read(&log).expect("reads"));
+    let head = fs::read(dir.path().join("journal/HEAD")).expect("reads");
+    // One write, with blobs, that completes a page.
+    commit(&open(dir.path()).expect("opens"), last, last.len());
+    let whole = fs::read(&log).expect("reads");
+    let to = used(&whole);
+    assert_eq!(look(dir.path()).report.pages, 1);
+    fs::write(dir.path().join("journal/HEAD"), &head).expect("writes");
+
+    let mut met = 0;
+    for cut in (from + 1..to).step_by(1_021).chain([to - 1]) {
+        let mut torn = whole[..cut].to_vec();
+        torn.resize(whole.len(), 0);
+        fs::write(&log, &torn).expect("writes");
+        let found = look(dir.path());
+        assert!(found.is_clean(), "cut at {cut}: {:?}", found.report.findings.first());
+        assert!(found.torn.is_some(), "cut at {cut}");
+        assert_eq!(found.report.pages, 0, "cut at {cut}");
+        let plan = RepairOptions { dry_run: true, ..RepairOptions::default() };
+        let repaired = repair(dir.path(), &plan, &mut |_, _, _| {}).expect("nothing is missing");
+        assert_eq!(repaired.head, found.end, "cut at {cut}");
+        met = found.end.0;
+    }
+    let journal = open(dir.path()).expect("a crash is not damage");
+    assert_eq!(journal.head().seq.0, met);
+    verify_clean(&journal);
+}
+
+fn log_of(dir: &Path) -> PathBuf {
+    let mut logs = files(&dir.join("journal/db")).into_keys();
+    logs.find(|path| path.extension().is_some_and(|e| e == "jnl")).expect("a log")
 }
