@@ -14,9 +14,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use orrery::market::book::{Book, Contract, ContractState, Topology};
+use orrery::market::pricing::Pricing;
 use orrery::models::gex::exposure::{Layout, exposures};
 use orrery::models::gex::flip::{FlipParameters, curve};
-use orrery::models::gex::held::{Pricing, View};
+use orrery::models::gex::held::View;
 use orrery::models::gex::profile::Chosen;
 use orrery_journal::event::OptionRight;
 use orrery_journal::units::{Address, InstrumentId, NANOS_PER_SECOND, Price, RecvTime, TradingDay};
@@ -39,6 +40,7 @@ fn book() -> Book {
                     ticker: format!("O:SPXW{expiry}{}{strike}", right == OptionRight::Call).into(),
                     root: "SPXW".into(),
                     expiry: TradingDay(expiry * 3),
+                    settles_on: TradingDay(expiry * 3),
                     settles_at: RecvTime(i64::from(expiry) * 3 * DAY_NS),
                     strike: Price(strike * Price::SCALE),
                     right,

@@ -41,6 +41,7 @@ fn book(contracts_wanted: usize) -> Book {
                     ticker: format!("O:SPXW{expiry}{}{strike}", right == OptionRight::Call).into(),
                     root: "SPXW".into(),
                     expiry: TradingDay(expiry),
+                    settles_on: TradingDay(expiry),
                     settles_at: RecvTime(i64::from(expiry) * DAY_NS),
                     strike: Price(strike * Price::SCALE),
                     right,

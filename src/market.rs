@@ -10,6 +10,7 @@ pub mod epoch;
 pub mod exponential;
 pub mod implied;
 pub mod live_book;
+pub mod pricing;
 pub mod side;
 pub mod tape;
 pub mod ticker;

@@ -10,6 +10,7 @@ pub mod gex;
 pub mod gravity;
 pub mod heatmap;
 pub mod parameters;
+pub mod profile;
 pub mod spot;
 #[cfg(test)]
 mod testing;

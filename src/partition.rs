@@ -198,6 +198,9 @@ impl Partition {
     fn quote(&mut self, input: &Input<'_>, quote: &Quote) {
         let side = |p: Option<Price>| p.filter(|p| p.0 >= 0).map(Price::to_f64);
         if self.instruments.role(input.event.instrument) == Role::Contract {
+            if [quote.bid, quote.ask].into_iter().flatten().any(|p| p.0 < 0) {
+                self.miss(|c| &mut c.refused_quotes);
+            }
             let tick = Tick::Quote { bid: side(quote.bid), ask: side(quote.ask) };
             if !self.contract(input, tick) {
                 self.miss(|c| &mut c.geometry_miss_quotes);
@@ -208,7 +211,7 @@ impl Partition {
     fn trade(&mut self, input: &Input<'_>, trade: &Trade) {
         let price = trade.price.to_f64();
         if price <= 0.0 {
-            return;
+            return self.refuse(input, |c| &mut c.refused_trades);
         }
         let size = trade.size as f64;
         match self.instruments.role(input.event.instrument) {
@@ -228,7 +231,7 @@ impl Partition {
     fn bar(&mut self, input: &Input<'_>, bar: &Bar) {
         let [open, high, low, close] = [bar.open, bar.high, bar.low, bar.close].map(Price::to_f64);
         if low <= 0.0 || close <= 0.0 || high < low {
-            return;
+            return self.refuse(input, |c| &mut c.refused_bars);
         }
         let change = |proxy: Option<u8>, by: f64| Change::UnderlyingBar {
             span: Some((bar.start, bar.end)),
@@ -280,7 +283,29 @@ impl Partition {
         slots.active.is_some() || slots.warming.is_some()
     }
 
-    /// A tick for a contract that no epoch has: counted, and nothing else.
+    /// A price that is none: counted where it would have been heard.
+    fn refuse(&mut self, input: &Input<'_>, which: fn(&mut Counters) -> &mut u64) {
+        match self.instruments.role(input.event.instrument) {
+            Role::Contract | Role::Underlying | Role::Proxy { .. } | Role::Volatility => {
+                self.miss(which);
+            }
+            Role::Unknown | Role::Other => {}
+        }
+    }
+
+    /// An index stands at a value.
+    fn index_value(&mut self, input: &Input<'_>, value: f64) {
+        if value <= 0.0 {
+            return self.refuse(input, |c| &mut c.refused_index_values);
+        }
+        match self.instruments.role(input.event.instrument) {
+            Role::Underlying => self.observe_spot(input, value, SpotSource::Index),
+            Role::Volatility => self.volatility(value),
+            Role::Contract | Role::Proxy { .. } | Role::Unknown | Role::Other => {}
+        }
+    }
+
+    /// Something that changes nothing: counted, and nothing else.
     fn miss(&mut self, which: fn(&mut Counters) -> &mut u64) {
         *which(&mut self.counters) += 1;
         self.status_changed();
@@ -393,16 +418,7 @@ impl Fold for Partition {
             Body::Quote(quote) => self.quote(input, quote),
             Body::Trade(trade) => self.trade(input, trade),
             Body::Bar(bar) => self.bar(input, bar),
-            Body::IndexValue(index) => {
-                let value = index.value.to_f64();
-                match self.instruments.role(input.event.instrument) {
-                    Role::Underlying if value > 0.0 => {
-                        self.observe_spot(input, value, SpotSource::Index);
-                    }
-                    Role::Volatility if value > 0.0 => self.volatility(value),
-                    _ => {}
-                }
-            }
+            Body::IndexValue(index) => self.index_value(input, index.value.to_f64()),
             Body::ChainSnapshot(snapshot) => self.chain(input, snapshot),
             Body::Annotation(_) => self.annotation(input),
             Body::Gap(_) => {

@@ -8,11 +8,12 @@ pub mod market_mode;
 pub mod net_gamma;
 pub mod read;
 pub mod selector;
+pub mod vix_regime;
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use orrery_journal::units::NANOS_PER_SECOND;
+use orrery_journal::units::{NANOS_PER_SECOND, RecvTime};
 use orrery_replay::fold::EpochId;
 
 use crate::models::parameters::Parameters;
@@ -35,6 +36,8 @@ pub struct Published {
     pub version: u64,
     /// The epoch that it was put out under.
     pub epoch: Option<EpochId>,
+    /// When it was made.
+    pub at: RecvTime,
 }
 
 impl Bodies {
@@ -59,6 +62,7 @@ impl Bodies {
         profile: &str,
         epoch: Option<EpochId>,
         body: &Bytes,
+        at: RecvTime,
     ) -> bool {
         let held = self.0.get_mut(family);
         if let Some(held) = held {
@@ -67,13 +71,21 @@ impl Bodies {
             held.current = true;
             if !same {
                 held.version = held.version.saturating_add(1);
-                (held.body, held.profile, held.epoch) = (body.clone(), profile.into(), epoch);
+                (held.body, held.profile) = (body.clone(), profile.into());
+                (held.epoch, held.at) = (epoch, at);
             }
             return !told;
         }
         let (body, profile) = (body.clone(), profile.into());
-        self.0.insert(family, Published { body, current: true, profile, version: 1, epoch });
+        self.0.insert(family, Published { body, current: true, profile, version: 1, epoch, at });
         true
+    }
+
+    /// When the newest of these families' bodies was made: the moment of a view
+    /// that reads them.
+    #[must_use]
+    pub fn moment(&self, families: &[&str]) -> Option<RecvTime> {
+        families.iter().filter_map(|family| Some(self.published(family)?.at)).max()
     }
 
     /// The epoch of a family has retired: nobody may read its body any more.
@@ -122,6 +134,7 @@ pub fn all(parameters: &Parameters) -> Vec<Box<dyn View>> {
         Box::new(levels::Levels::new(&parameters.gex)),
         Box::new(bias_lfi::BiasLfi),
         Box::new(market_mode::MarketMode),
+        Box::new(vix_regime::VixRegime),
     ];
     let selectors = selector::Selector::all(&parameters.views);
     all.extend(selectors.map(|view| Box::new(view) as Box<dyn View>));

@@ -7,6 +7,7 @@ use clap::builder::PossibleValuesParser;
 use super::exit::Exit;
 use super::{Common, levels, open, output};
 use crate::models::gex::explain::{Level, explain};
+use crate::models::gex::profile::Chosen;
 
 /// Show which contracts make a level, with their shares.
 ///
@@ -37,8 +38,10 @@ pub fn run(common: &Common, command: &Explain) -> anyhow::Result<Exit> {
     let level = Level::named(&command.level).context("no such level")?;
     let data = open::existing(common)?;
     let parameters = data.world.parameters().gex.clone();
-    let named: Vec<String> = command.profile.iter().cloned().collect();
-    let profile = levels::chosen(&named, parameters.profile)?[0];
+    let profile = match &command.profile {
+        Some(name) => Chosen::named(name)?,
+        None => parameters.profile,
+    };
     let archive = data.into_archive(common.threads);
     open::catch_up(&archive)?;
     let seq = open::moment(archive.journal(), command.at.as_deref())?;

@@ -54,7 +54,7 @@ pub fn run(common: &Common, command: &Gravity) -> anyhow::Result<Exit> {
     }
     let data = open::existing(common)?;
     let mut parameters = data.world.parameters().clone();
-    let profiles = chosen(&command.profile, parameters.gravity.profile)?;
+    let profiles = Chosen::several(&command.profile, parameters.gravity.profile)?;
     let seq = open::moment(&data.journal, command.at.as_deref())?;
     let symbol = ticker::symbol_of(command.symbol.as_deref().unwrap_or_default());
     if let Some((first, rest)) = profiles.split_first() {
@@ -134,16 +134,6 @@ fn list(common: &Common) -> anyhow::Result<Exit> {
         output::table(&["profile", "stands for"], &rows);
     }
     Ok(Exit::Fine)
-}
-
-fn chosen(names: &[String], default: Chosen) -> anyhow::Result<Vec<Chosen>> {
-    if names.is_empty() {
-        return Ok(vec![default]);
-    }
-    if names.iter().any(|n| n == "all") {
-        return Ok(SHIPPED.iter().filter_map(|p| Chosen::named(p.name).ok()).collect());
-    }
-    names.iter().map(|name| Ok(Chosen::named(name)?)).collect()
 }
 
 /// What a cell says about a body.

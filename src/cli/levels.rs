@@ -73,7 +73,7 @@ pub fn run(common: &Common, command: &Levels) -> anyhow::Result<Exit> {
     }
     let data = open::existing(common)?;
     let parameters = data.world.parameters().gex.clone();
-    let profiles = chosen(&command.profile, parameters.profile)?;
+    let profiles = Chosen::several(&command.profile, parameters.profile)?;
     let archive = data.into_archive(common.threads);
     open::catch_up(&archive)?;
     let seq = open::moment(archive.journal(), command.at.as_deref())?;
@@ -183,20 +183,6 @@ fn list(common: &Common) -> anyhow::Result<Exit> {
         output::table(&["profile", "stands for"], &rows);
     }
     Ok(Exit::Fine)
-}
-
-/// The profiles of a command line.
-///
-/// # Errors
-/// When a name is unknown; the error lists the known ones.
-pub fn chosen(names: &[String], default: Chosen) -> anyhow::Result<Vec<Chosen>> {
-    if names.is_empty() {
-        return Ok(vec![default]);
-    }
-    if names.iter().any(|n| n == "all") {
-        return Ok(SHIPPED.iter().filter_map(|p| Chosen::named(p.name).ok()).collect());
-    }
-    names.iter().map(|name| Ok(Chosen::named(name)?)).collect()
 }
 
 /// Asks a symbol's market as it stood after an event.

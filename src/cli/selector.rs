@@ -80,6 +80,7 @@ fn published(
                 profile: header.profile,
                 version: header.version,
                 epoch: header.epoch,
+                at: header.created_at,
             };
             bodies.put_back(family, published);
         }

@@ -149,7 +149,7 @@ pub fn contract(contract: &Contract, state: &ContractState, day: TradingDay) -> 
         ticker: contract.ticker.to_string(),
         root: contract.root.to_string(),
         expiration: date(contract.expiry),
-        dte: dte(contract, day),
+        dte: contract.dte(day),
         strike: contract.strike.to_f64(),
         right: right.into(),
         multiplier: contract.multiplier,
@@ -167,11 +167,6 @@ pub fn contract(contract: &Contract, state: &ContractState, day: TradingDay) -> 
         theta: state.theta,
         vega: state.vega,
     }
-}
-
-/// Calendar days to expiration; negative when it has passed.
-pub fn dte(contract: &Contract, day: TradingDay) -> i32 {
-    contract.expiry.0.saturating_sub(day.0)
 }
 
 /// A header on the wire.

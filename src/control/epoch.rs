@@ -206,7 +206,7 @@ impl Cut {
             .enumerate()
             .filter(|(slot, contract)| {
                 within(self.strikes, contract.strike.to_f64())
-                    && within(self.dte, f64::from(convert::dte(contract, day)))
+                    && within(self.dte, f64::from(contract.dte(day)))
                     && self.right.is_none_or(|right| right == contract.right)
                     && legs.as_ref().is_none_or(|legs| legs.contains(slot))
             })

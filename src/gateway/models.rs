@@ -30,6 +30,7 @@ pub fn routes() -> Router<Arc<Gateway>> {
         .route("/api/models/heatmap/{symbol}/{strategy}", get(heatmap_of_strategy))
         .route("/api/models/bias_lfi", get(bias_lfi))
         .route("/api/models/market_mode", get(market_mode))
+        .route("/api/models/vix_regime", get(vix_regime))
         .route("/api/models/trade_selector/{symbol}", get(selector))
         .route("/api/models/candles/{symbol}", get(candles_of))
         .route("/api/models/volume_profile", get(profile::volume_profile))
@@ -182,6 +183,10 @@ async fn bias_lfi(State(gateway): State<Arc<Gateway>>, Query(asked): Asked) -> R
 
 async fn market_mode(State(gateway): State<Arc<Gateway>>) -> Response {
     document(&gateway, names::MARKET_MODE, "No market_mode model found").await
+}
+
+async fn vix_regime(State(gateway): State<Arc<Gateway>>) -> Response {
+    document(&gateway, names::VIX_REGIME, "No VIX regime model found").await
 }
 
 async fn selector(State(gateway): State<Arc<Gateway>>, Path(symbol): Path<String>) -> Response {

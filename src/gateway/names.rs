@@ -19,6 +19,8 @@ pub const VOLUME_PROFILE: &str = "massive:volume_profile";
 pub const BIAS_LFI: &str = "massive:bias_lfi:model:latest";
 /// Its market mode.
 pub const MARKET_MODE: &str = "massive:market_mode:model:latest";
+/// Its regime of volatility.
+pub const VIX_REGIME: &str = "massive:vix_regime:model:latest";
 /// Prefix of the selectors' keys.
 pub const SELECTOR: &str = "massive:selector:model:";
 /// Channel of new gravity artifacts.

@@ -21,6 +21,9 @@ pub struct Contract {
     pub root: Box<str>,
     /// Expiration date.
     pub expiry: TradingDay,
+    /// Trading day on which it settles: its expiration date, or the last trading
+    /// day before a date on which nobody trades.
+    pub settles_on: TradingDay,
     /// The instant at which it settles.
     pub settles_at: RecvTime,
     /// Strike.
@@ -31,6 +34,15 @@ pub struct Contract {
     pub style: Option<ExerciseStyle>,
     /// Units of the underlying per contract.
     pub multiplier: f64,
+}
+
+impl Contract {
+    /// Calendar days from a trading day to the one on which it settles; negative
+    /// once that has passed.
+    #[must_use]
+    pub fn dte(&self, day: TradingDay) -> i32 {
+        self.settles_on.0.saturating_sub(day.0)
+    }
 }
 
 /// Index of a contract inside its topology.
@@ -51,6 +63,17 @@ pub struct Topology {
     pub widths: Vec<Price>,
     /// Slot of an instrument.
     pub slots: BTreeMap<InstrumentId, Slot>,
+}
+
+impl Topology {
+    /// Calendar days from a trading day to the one on which the contracts of an
+    /// expiration settle, as of [`Contract::dte`].
+    #[must_use]
+    pub fn dte(&self, expiry: TradingDay, day: TradingDay) -> i32 {
+        let first = self.contracts.partition_point(|c| c.expiry < expiry);
+        let listed = self.contracts.get(first).filter(|c| c.expiry == expiry);
+        listed.map_or(expiry.0.saturating_sub(day.0), |c| c.dte(day))
+    }
 }
 
 /// The newest that is known of a contract. `None` is unknown, never zero.
@@ -123,7 +146,7 @@ impl ContractState {
     /// # Errors
     /// What is wrong with the quote.
     pub fn quote(&self) -> Result<(f64, f64), QuoteProblem> {
-        let side = |price: Option<f64>| price.filter(|p| *p > 0.0);
+        let side = |price: Option<f64>| price.filter(|p| p.is_finite() && *p > 0.0);
         match (side(self.bid), side(self.ask)) {
             (Some(bid), Some(ask)) if ask >= bid => Ok((bid, ask)),
             (Some(_), Some(_)) => Err(QuoteProblem::Crossed),

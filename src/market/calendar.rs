@@ -18,8 +18,9 @@ use orrery_journal::units::{NANOS_PER_SECOND, RecvTime, TradingDay};
 
 /// Version of what the functions below make of a calendar. It is part of the
 /// configuration hash: another answer of this file is another configuration.
-/// 2: an expiry without trading settles on the trading day before.
-pub const CALENDAR_VERSION: u32 = 2;
+/// 2: an expiry without trading settles on the trading day before. 3: days to
+/// expiry count to the day of settlement.
+pub const CALENDAR_VERSION: u32 = 3;
 
 /// Five minutes, in years of 365 days: the default floor of
 /// [`time_to_settlement_years`]. Gamma of an expiring contract grows with
@@ -115,16 +116,26 @@ impl TradingCalendar {
         self.session(venue, day).is_some_and(|session| session.contains(at))
     }
 
+    /// The day on which contracts with an expiration date settle: the date itself,
+    /// or the last trading day before it where the venue is closed.
+    #[must_use]
+    pub fn settles_on(&self, venue: Venue, expiry: TradingDay) -> TradingDay {
+        match venue {
+            Venue::Crypto => expiry,
+            Venue::UsOptions => self.settlement_day(expiry),
+        }
+    }
+
     /// The instant at which contracts of a root with an expiration date settle:
     /// the open in New York for morning-settled index roots, the close (the
     /// early one on half days) for everything else in the US, 08:00 UTC for
     /// crypto. A date without trading settles on the last trading day before it.
     #[must_use]
     pub fn settles_at(&self, venue: Venue, root: &str, expiry: TradingDay) -> RecvTime {
+        let day = self.settles_on(venue, expiry);
         if venue == Venue::Crypto {
-            return utc(expiry, clock(8, 0));
+            return utc(day, clock(8, 0));
         }
-        let day = self.settlement_day(expiry);
         let morning = self.settles_in_the_morning(root);
         new_york(day, if morning { self.open() } else { self.close(day) })
     }
@@ -140,13 +151,6 @@ pub fn time_to_settlement_years(
 ) -> Option<f64> {
     let left = settles_at.0.checked_sub(now.0)?;
     (left > 0).then(|| (left as f64 / NANOS_PER_YEAR).max(floor_years))
-}
-
-/// Calendar days from a trading day to an expiration date; negative once it has
-/// passed.
-#[must_use]
-pub fn dte(day: TradingDay, expiry: TradingDay) -> i32 {
-    expiry.0.saturating_sub(day.0)
 }
 
 fn clock(hour: u32, minute: u32) -> NaiveTime {
@@ -253,6 +257,5 @@ mod tests {
         assert!((years - 1.0 / 365.0).abs() < 1e-15);
         assert_eq!(time_to_settlement_years(settles.plus_nanos(-1), settles, floor), Some(floor));
         assert_eq!(time_to_settlement_years(settles, settles, floor), None);
-        assert_eq!(dte(day("2026-08-19"), day("2026-08-21")), 2);
     }
 }

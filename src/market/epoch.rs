@@ -270,6 +270,7 @@ pub fn save_topology(topology: &Topology, e: &mut Encoder<'_>) {
         e.text(&c.ticker);
         e.text(&c.root);
         e.day(c.expiry);
+        e.day(c.settles_on);
         e.recv(c.settles_at);
         e.price(c.strike);
         e.bool(c.right == OptionRight::Put);
@@ -292,6 +293,7 @@ pub fn restore_topology(d: &mut Decoder<'_>) -> Result<Topology, RestoreError> {
             ticker: d.text()?.into(),
             root: d.text()?.into(),
             expiry: d.day()?,
+            settles_on: d.day()?,
             settles_at: d.recv()?,
             strike: d.price()?,
             right: if d.bool()? { OptionRight::Put } else { OptionRight::Call },

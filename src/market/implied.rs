@@ -134,6 +134,7 @@ mod tests {
             ticker: "C".into(),
             root: "X".into(),
             expiry: TradingDay(365),
+            settles_on: TradingDay(365),
             settles_at: RecvTime(YEAR),
             strike: Price(100 * Price::SCALE),
             right: OptionRight::Call,

@@ -19,7 +19,6 @@ use serde::{Deserialize, Serialize};
 pub use self::admission::Kept;
 use self::admission::{Freshness, is_older, newest};
 use super::book::{Book, Contract, ContractState, Inventory, Slot, Topology};
-use super::calendar;
 
 /// Which contracts have to be quoted before an epoch may be shown.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -201,7 +200,7 @@ impl LiveBook {
     pub fn choose_inner(&mut self, spot: f64, day: TradingDay, parameters: &InnerParameters) {
         let reach = spot * parameters.strike_band;
         let near = |c: &Contract| {
-            (0..=parameters.dte_max).contains(&calendar::dte(day, c.expiry))
+            (0..=parameters.dte_max).contains(&c.dte(day))
                 && (c.strike.to_f64() - spot).abs() <= reach
         };
         let contracts = &self.book.topology.contracts;

@@ -77,7 +77,7 @@ pub fn declare<'t>(
     calendar: &TradingCalendar,
 ) -> Declared {
     let mut found: Vec<(Contract, usize)> = Vec::with_capacity(rows.len());
-    let mut settlements: BTreeMap<(Box<str>, TradingDay), RecvTime> = BTreeMap::new();
+    let mut settlements: BTreeMap<(Box<str>, TradingDay), (TradingDay, RecvTime)> = BTreeMap::new();
     let mut unknown_rows = 0;
     for (index, row) in rows.iter().enumerate() {
         let named = ticker_of(row.instrument).and_then(|t| Some((t, ticker::parse_option(t)?)));
@@ -86,15 +86,18 @@ pub fn declare<'t>(
             continue;
         };
         let venue = Venue::of_option(name);
-        let settles_at = *settlements
-            .entry((terms.root.clone(), terms.expiry))
-            .or_insert_with(|| calendar.settles_at(venue, &terms.root, terms.expiry));
+        let (settles_on, settles_at) =
+            *settlements.entry((terms.root.clone(), terms.expiry)).or_insert_with(|| {
+                let at = calendar.settles_at(venue, &terms.root, terms.expiry);
+                (calendar.settles_on(venue, terms.expiry), at)
+            });
         // The ticker is the contract's identity, so its terms are the ones.
         let contract = Contract {
             instrument: row.instrument,
             ticker: name.into(),
             root: terms.root,
             expiry: terms.expiry,
+            settles_on,
             settles_at,
             strike: terms.strike,
             right: terms.right,

@@ -16,7 +16,7 @@ use super::{Change, Model, Scope};
 use crate::market::book::{Market, SpotSource};
 use crate::market::ticker;
 
-const STATE_VERSION: u8 = 1;
+const STATE_VERSION: u8 = 2;
 /// Candles that are kept of each timeframe.
 const KEPT: usize = 200;
 /// Name and seconds of the timeframes.
@@ -77,7 +77,9 @@ impl Candle {
 pub struct Candles {
     /// By timeframe, ascending by start.
     frames: [Vec<Candle>; TIMEFRAMES.len()],
-    /// Prices that belonged to a candle that is no longer kept.
+    /// Prices and bars that were heard.
+    heard: u64,
+    /// Of these, those that belonged to a candle that is no longer kept.
     late: u64,
     newest: Option<RecvTime>,
 }
@@ -108,6 +110,7 @@ impl Candles {
                 }
             }
         }
+        self.heard += 1;
         self.late += u64::from(late);
         taken
     }
@@ -132,8 +135,12 @@ struct Frame {
 
 #[derive(Serialize)]
 struct Quality {
+    /// Share of what was heard that belonged to no candle that is gone.
+    coverage: f64,
+    /// Share of the timeframes that are shorter than the newest price is old.
+    stale_share: f64,
     late: u64,
-    age_ms: Option<i64>,
+    age_ms: i64,
 }
 
 #[derive(Serialize)]
@@ -209,12 +216,18 @@ impl Model for Candles {
                 })
                 .collect(),
         };
+        let age = market.now.0.saturating_sub(newest.0);
+        let stale = TIMEFRAMES.iter().filter(|(_, s)| age > s * NANOS_PER_SECOND).count();
+        let kept = self.heard.saturating_sub(self.late);
         let body = Body {
             symbol: ticker::vendor_symbol(market.symbol),
             timeframes: TIMEFRAMES.iter().zip(&self.frames).map(frame).collect(),
             quality: Quality {
+                // Something was heard, or there were no newest price.
+                coverage: kept as f64 / self.heard.max(1) as f64,
+                stale_share: stale as f64 / TIMEFRAMES.len() as f64,
                 late: self.late,
-                age_ms: Some(market.now.0.saturating_sub(newest.0) / 1_000_000),
+                age_ms: age / 1_000_000,
             },
         };
         serde_json::to_vec(&body).ok()
@@ -223,6 +236,7 @@ impl Model for Candles {
     fn save(&self, out: &mut Vec<u8>) {
         let mut e = Encoder::new(out);
         e.u8(STATE_VERSION);
+        e.u64(self.heard);
         e.u64(self.late);
         e.padded(self.newest, Encoder::recv);
         for candles in &self.frames {
@@ -242,8 +256,12 @@ impl Model for Candles {
     fn restore(&mut self, bytes: &[u8], _market: &Market<'_>) -> Result<(), RestoreError> {
         let mut d = Decoder::new(bytes);
         d.version(STATE_VERSION)?;
-        let mut restored =
-            Candles { late: d.u64()?, newest: d.padded(Decoder::recv)?, ..Self::default() };
+        let mut restored = Candles {
+            heard: d.u64()?,
+            late: d.u64()?,
+            newest: d.padded(Decoder::recv)?,
+            ..Self::default()
+        };
         for candles in &mut restored.frames {
             *candles = d.list(|d| {
                 Ok(Candle {
@@ -338,6 +356,16 @@ mod tests {
         let before = model.clone();
         bar(&mut model, 5 * MINUTE, [1.0; 4], 211 * MINUTE);
         assert_eq!((model.late, &model.frames[0]), (1, &before.frames[0]));
+        let quality = |at: i64| {
+            let body = model.clone().emit(&market(at, None)).expect("a body");
+            let body: Value = serde_json::from_slice(&body).expect("JSON");
+            let quality = &body["quality"];
+            (quality["coverage"].as_f64(), quality["stale_share"].as_f64())
+        };
+        let coverage = Some(210.0 / 211.0);
+        assert_eq!(quality(211 * MINUTE), (coverage, Some(0.0)));
+        // Without a price for six minutes candles of one and of five are stale.
+        assert_eq!(quality(217 * MINUTE), (coverage, Some(0.4)));
     }
 
     proptest! {

@@ -25,15 +25,14 @@ use serde::{Deserialize, Serialize};
 
 use self::body::body;
 use self::cell::{Cells, Entry, Place, Priced};
-use super::gex::held::Pricing;
 use super::{Change, Model, Scope};
 use crate::market::black_scholes::implied_volatility;
 use crate::market::book::{Contract, ContractState, Market, Slot};
-use crate::market::calendar::dte;
+use crate::market::pricing::Pricing;
 use crate::market::side::{Prevailing, Rules};
 use crate::market::tape::{Print, TapeParameters};
 
-const STATE_VERSION: u8 = 1;
+const STATE_VERSION: u8 = 2;
 
 /// Where the delta of a trade comes from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -106,13 +105,16 @@ impl Flow {
         let Some(book) = market.book else { return false };
         let found = book.topology.contracts.get(slot).zip(book.states.get(slot));
         let Some((contract, state)) = found else { return false };
+        let most_ns = self.tape.quote_age_max_s.saturating_mul(NANOS_PER_SECOND);
+        let is_old = |at: RecvTime| market.now.0.saturating_sub(at.0) > most_ns;
         let entry = Entry {
             seq: print.seq,
             class: print.class,
-            place: Place { right: contract.right, zero_dte: dte(market.day, contract.expiry) == 0 },
+            place: Place { right: contract.right, zero_dte: contract.dte(market.day) == 0 },
             size: print.size,
             side: print.side,
             quoted: print.quote.is_some(),
+            stale: print.quote.is_none() && state.quoted_at.is_some_and(is_old),
             priced: self.priced(contract, state, print.quote, market),
         };
         self.cells.count(&entry, true);

@@ -28,10 +28,11 @@ use serde::{Deserialize, Serialize};
 use self::body::{Parts, body};
 use self::exposure::{Layout, exposures};
 use self::flip::{Curve, FlipParameters, curve};
-use self::held::{Pricing, View};
+use self::held::View;
 use self::profile::{Chosen, Greeks, Position};
 use super::{Change, Model, Scope};
 use crate::market::book::{Book, Market};
+use crate::market::pricing::Pricing;
 
 const STATE_VERSION: u8 = 2;
 

@@ -54,6 +54,7 @@ pub struct Gravity {
     rules: Rules,
     outlier_factor: f64,
     bins_max: i64,
+    stale_after_s: i64,
     /// In the order in which changes name them.
     proxies: Vec<Proxy>,
     held: Held,
@@ -113,6 +114,7 @@ impl Gravity {
             },
             outlier_factor: parameters.outlier_factor,
             bins_max: parameters.bins_max,
+            stale_after_s: parameters.stale_after_s,
             proxies,
             held: Held::default(),
             counts: Counts::default(),

@@ -233,16 +233,14 @@ impl Parameters {
         if !self.topology.widths.values().flatten().all(|w| positive(*w)) {
             return refuse("topology.widths", "must be above 0");
         }
-        let pricing = &self.gex.pricing;
-        if !positive(pricing.iv_cap) || pricing.t_floor_s <= 0 {
-            return refuse("gex.pricing", "iv_cap and t_floor_s must be above 0");
+        for (name, pricing) in
+            [("gex.pricing", &self.gex.pricing), ("flow.pricing", &self.flow.pricing)]
+        {
+            if let Err(why) = pricing.check() {
+                return refuse(name, why);
+            }
         }
-        if !pricing.rate.is_finite() || !pricing.carry.is_finite() {
-            return refuse("gex.pricing", "rate and carry must be numbers");
-        }
-        let mut families: Vec<_> = self.gex.beside.iter().map(|p| p.get().family).collect();
-        families.sort_unstable();
-        if families.windows(2).any(|pair| pair[0] == pair[1]) {
+        if gex::profile::Chosen::any_twice(&self.gex.beside) {
             return refuse("gex.beside", "names a profile twice");
         }
         if self.views.selector_every_ns <= 0 {
@@ -264,13 +262,6 @@ impl Parameters {
                 "tape",
                 "quote_age_max_s must be above 0, recall_max at most 16,777,216",
             );
-        }
-        let pricing = &self.flow.pricing;
-        if !positive(pricing.iv_cap) || pricing.t_floor_s <= 0 {
-            return refuse("flow.pricing", "iv_cap and t_floor_s must be above 0");
-        }
-        if !pricing.rate.is_finite() || !pricing.carry.is_finite() {
-            return refuse("flow.pricing", "rate and carry must be numbers");
         }
         self.heatmap.check()?;
         let defaults = [self.topology.multiplier_default, self.topology.multiplier_default_crypto];

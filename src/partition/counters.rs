@@ -27,6 +27,14 @@ pub struct Counters {
     pub late_chain_quotes: u64,
     /// Last prices of contracts that were kept because a chain's were not newer.
     pub late_chain_trades: u64,
+    /// Quotes with a side below 0; that side counts as not stated.
+    pub refused_quotes: u64,
+    /// Trades at 0 or below.
+    pub refused_trades: u64,
+    /// Bars whose low or close is 0 or below, or whose high lies below the low.
+    pub refused_bars: u64,
+    /// Values of an index of 0 or below.
+    pub refused_index_values: u64,
     /// Chain snapshots that were kept out, all reasons together.
     pub damaged_chains: u64,
     /// Of these: rows missing, unreadable, or none of them known.
@@ -91,6 +99,10 @@ impl Counters {
             late_chains,
             late_chain_quotes,
             late_chain_trades,
+            refused_quotes,
+            refused_trades,
+            refused_bars,
+            refused_index_values,
             damaged_chains,
             damaged_unreadable,
             damaged_missing_page,
@@ -114,6 +126,10 @@ impl Counters {
             late_chains,
             late_chain_quotes,
             late_chain_trades,
+            refused_quotes,
+            refused_trades,
+            refused_bars,
+            refused_index_values,
             damaged_chains,
             damaged_unreadable,
             damaged_missing_page,
@@ -142,6 +158,10 @@ impl Counters {
             late_chains: d.u64()?,
             late_chain_quotes: d.u64()?,
             late_chain_trades: d.u64()?,
+            refused_quotes: d.u64()?,
+            refused_trades: d.u64()?,
+            refused_bars: d.u64()?,
+            refused_index_values: d.u64()?,
             damaged_chains: d.u64()?,
             damaged_unreadable: d.u64()?,
             damaged_missing_page: d.u64()?,

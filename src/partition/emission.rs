@@ -35,7 +35,8 @@ impl Partition {
             None => (Default::default(), None, None),
         };
         let market = self.here.market(book);
-        let mut press = Press { epoch: id, out, changed: Vec::new() };
+        let moment = self.here.now;
+        let mut press = Press { epoch: id, now: moment, out, changed: Vec::new() };
         for timed in self.models.iter_mut().chain(own) {
             if is_due(timed.due) {
                 timed.due = None;
@@ -62,7 +63,7 @@ impl Partition {
         if is_due(self.status_due) {
             self.status_due = None;
             if let Some(body) = status::body(self) {
-                Press { epoch: id, out, changed: Vec::new() }.push(
+                Press { epoch: id, now: moment, out, changed: Vec::new() }.push(
                     status::FAMILY,
                     status::PROFILE,
                     body.into(),
@@ -74,6 +75,7 @@ impl Partition {
 
 struct Press<'a> {
     epoch: Option<EpochId>,
+    now: RecvTime,
     out: &'a mut Outbox,
     changed: Vec<&'static str>,
 }
@@ -90,7 +92,7 @@ impl Press<'_> {
     ) {
         let body = Bytes::from(body);
         let read = views.iter().any(|v| v.view.inputs().contains(&family));
-        if read && bodies.enter(family, profile, self.epoch, &body) {
+        if read && bodies.enter(family, profile, self.epoch, &body, self.now) {
             self.changed.push(family);
         }
         self.push(family, profile, body);

@@ -5,7 +5,6 @@ use orrery_journal::units::Price;
 
 use super::Partition;
 use crate::market::book::{Contract, ContractState, Slot, Topology};
-use crate::market::calendar;
 use crate::market::topology::slot_of;
 
 /// Which contracts are wanted; everything unset lets all through.
@@ -35,7 +34,7 @@ pub struct PlaneContract<'a> {
     pub contract: &'a Contract,
     /// What is known of it.
     pub state: &'a ContractState,
-    /// Calendar days to expiry.
+    /// Calendar days to the day of settlement.
     pub dte: i32,
 }
 
@@ -55,7 +54,7 @@ impl Partition {
             slot,
             contract,
             state,
-            dte: calendar::dte(self.here.day(), contract.expiry),
+            dte: contract.dte(self.here.day()),
         })
         .filter(|c| within(c.contract.strike, filter.strike_min, filter.strike_max))
         .filter(|c| within(c.dte, filter.dte_min, filter.dte_max))

@@ -53,6 +53,7 @@ pub(super) fn save(partition: &Partition, out: &mut Vec<u8>) {
         e.text(&published.profile);
         e.u64(published.version);
         e.option(published.epoch, Encoder::address);
+        e.recv(published.at);
         e.bytes(&published.body);
     }
     e.count(partition.views.len());
@@ -172,6 +173,7 @@ fn restore_bodies(partition: &Partition, d: &mut Decoder<'_>) -> Result<Bodies, 
             profile: d.text()?.into(),
             version: d.u64()?,
             epoch: d.option(Decoder::address)?,
+            at: d.recv()?,
             body: Bytes::copy_from_slice(d.bytes()?),
         };
         bodies.put_back(known, published);

@@ -95,6 +95,8 @@ pub enum Name {
     BiasLfi,
     /// Compression, transition or expansion.
     MarketMode,
+    /// What the index of volatility stands for.
+    VixRegime,
     /// Scored butterflies.
     Selector,
     /// The epoch that is being published.
@@ -173,7 +175,7 @@ macro_rules! entry {
 }
 
 #[rustfmt::skip]
-static TABLE: [Entry; 19] = [
+static TABLE: [Entry; 20] = [
     entry!(GravityArtifact, Marketswarm, "gravity", "dealer_gravity:artifact:{sym}", String, System, None, 2 * MIB, None, Some("dealer_gravity_updated"), GATEWAY,
         "volume profile (scaled 0..1000), volume nodes, volume wells, crevasses, meta with artifact_version v<N>"),
     entry!(GravityContext, Marketswarm, "context", "dealer_gravity:context:{sym}", String, System, None, 8 * KIB, None, Some(EVENTS), GATEWAY,
@@ -202,6 +204,8 @@ static TABLE: [Entry; 19] = [
         "the same of each symbol"),
     entry!(MarketMode, Marketswarm, "market_mode", "massive:market_mode:model:latest", String, Market, Some(HOUR_S), 16 * KIB, None, Some(EVENTS), GATEWAY,
         "score 0..100 and mode: compression, transition, expansion; carries no symbol, so it is SPX only"),
+    entry!(VixRegime, Marketswarm, "vix_regime", "massive:vix_regime:model:latest", String, Market, Some(HOUR_S), 16 * KIB, None, Some(EVENTS), GATEWAY,
+        "regime of the index of volatility and what suits it; carries no symbol, so it is SPX only"),
     entry!(Selector, Marketswarm, "selector", "massive:selector:model:{vendor_symbol}:latest", String, Market, Some(HOUR_S), 16 * MIB, None, Some(EVENTS), GATEWAY,
         "butterflies of the heatmap with their scores, the ten best first"),
     entry!(EpochActive, Marketswarm, "epoch", "massive:epoch:active", String, Market, None, KIB, None, Some(EVENTS), &["ops scripts"],
@@ -231,6 +235,7 @@ const _: () = {
         Name::BiasLfiLatest,
         Name::BiasLfi,
         Name::MarketMode,
+        Name::VixRegime,
         Name::Selector,
         Name::EpochActive,
         Name::Artifact,
@@ -454,6 +459,7 @@ mod tests {
             (Name::BiasLfiLatest, "SPX", "massive:bias_lfi:model:latest"),
             (Name::BiasLfi, "NDX", "massive:bias_lfi:model:I:NDX:latest"),
             (Name::MarketMode, "SPX", "massive:market_mode:model:latest"),
+            (Name::VixRegime, "SPX", "massive:vix_regime:model:latest"),
             (Name::Selector, "SPX", "massive:selector:model:I:SPX:latest"),
             (Name::EpochActive, "SPX", "massive:epoch:active"),
         ];

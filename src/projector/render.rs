@@ -133,6 +133,7 @@ pub fn documents(artifact: &Artifact, held: &Held<'_>) -> Result<Rendering, Rend
         "heatmap" => heatmap::render(&mut page, held)?,
         "bias_lfi" => view::bias_lfi(&mut page)?,
         "market_mode" => view::market_mode(&mut page)?,
+        "vix_regime" => view::vix_regime(&mut page)?,
         "selector" => view::selector(&mut page)?,
         EPOCH_FAMILY => model::epoch(&mut page)?,
         // A family without names of its own still has its whole artifact.

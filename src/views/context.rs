@@ -37,13 +37,23 @@ impl View for Context {
     }
 
     fn derive(&self, symbol: &str, bodies: &Bodies) -> Option<Vec<u8>> {
-        context(
-            symbol,
-            bodies.get("gravity")?,
-            bodies.get("gex").map(|b| &b[..]),
-            bodies.get("spot").map(|b| &b[..]),
-        )
+        let now = bodies.moment(self.inputs())?;
+        let input = |family| {
+            let published = bodies.published(family)?;
+            let since_ms = now.0.saturating_sub(published.at.0) / 1_000_000;
+            Some(Input { body: &published.body, since_ms })
+        };
+        context(symbol, input("gravity")?, input("gex"), input("spot"))
     }
+}
+
+/// A body, and how long ago it was made.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// The body.
+    pub body: &'a [u8],
+    /// Milliseconds from its making to the moment of the view.
+    pub since_ms: i64,
 }
 
 #[derive(Deserialize)]
@@ -51,6 +61,22 @@ struct Gravity {
     profile: Profile,
     structures: Structures,
     meta: Meta,
+    #[serde(default)]
+    quality: Stated,
+}
+
+/// The age of what a body rests on, when the body was made.
+#[derive(Deserialize, Default)]
+struct Stated {
+    #[serde(alias = "volume_age_ms", alias = "chain_age_ms", default)]
+    age_ms: Option<i64>,
+}
+
+impl Stated {
+    /// The age now.
+    fn age(&self, input: Input<'_>) -> Option<i64> {
+        self.age_ms.map(|age| age.saturating_add(input.since_ms))
+    }
 }
 
 #[derive(Deserialize)]
@@ -77,6 +103,8 @@ struct Gex {
     levels: Levels,
     #[serde(default)]
     definitions: serde_json::Value,
+    #[serde(default)]
+    quality: Stated,
 }
 
 impl Gex {
@@ -105,6 +133,8 @@ struct Flip {
 #[derive(Deserialize)]
 struct SpotBody {
     value: f64,
+    #[serde(default)]
+    quality: Stated,
 }
 
 #[derive(Serialize)]
@@ -127,8 +157,26 @@ struct Body<'a> {
 struct Quality {
     /// Whose price the spot is: `spot`, or the last that `gravity` had seen.
     spot_from: &'static str,
+    /// How old the sources of its inputs are: the price, the chain, the volume.
+    age_ms: Ages,
     /// What is null, and why.
     absent: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Ages {
+    spot: Option<i64>,
+    gex: Option<i64>,
+    gravity: Option<i64>,
+}
+
+impl Ages {
+    /// Those that are unknown.
+    fn absent(&self) -> impl Iterator<Item = String> {
+        let all = [("spot", self.spot), ("gex", self.gex), ("gravity", self.gravity)];
+        let unknown = all.into_iter().filter(|(_, age)| age.is_none());
+        unknown.map(|(family, _)| format!("age_ms.{family}: not_stated"))
+    }
 }
 
 /// The context of a symbol from the newest bodies of its models.
@@ -139,17 +187,25 @@ struct Quality {
 #[must_use]
 pub fn context(
     symbol: &str,
-    gravity: &[u8],
-    gex: Option<&[u8]>,
-    spot: Option<&[u8]>,
+    gravity_input: Input<'_>,
+    gex_input: Option<Input<'_>>,
+    spot_input: Option<Input<'_>>,
 ) -> Option<Vec<u8>> {
-    let gravity: Gravity = serde_json::from_slice(gravity).ok()?;
-    let (spot, spot_from) = spot
-        .and_then(|body| serde_json::from_slice::<SpotBody>(body).ok())
-        .map(|body| (body.value, "spot"))
+    let gravity: Gravity = serde_json::from_slice(gravity_input.body).ok()?;
+    let spot_body = spot_input
+        .and_then(|input| Some((serde_json::from_slice::<SpotBody>(input.body).ok()?, input)));
+    let gex =
+        gex_input.and_then(|input| Some((serde_json::from_slice::<Gex>(input.body).ok()?, input)));
+    let ages = Ages {
+        spot: spot_body.as_ref().and_then(|(body, input)| body.quality.age(*input)),
+        gex: gex.as_ref().and_then(|(body, input)| body.quality.age(*input)),
+        gravity: gravity.quality.age(gravity_input),
+    };
+    let gex = gex.map(|(body, _)| body);
+    let (spot, spot_from) = spot_body
+        .map(|(body, _)| (body.value, "spot"))
         .or(gravity.meta.spot.map(|value| (value, "gravity")))
         .filter(|(value, _)| value.is_finite() && *value > 0.0)?;
-    let gex = gex.and_then(|body| serde_json::from_slice::<Gex>(body).ok());
     let flip = gex.as_ref().and_then(|gex| gex.levels.flip.nearest);
     let mut absent = Vec::new();
     if flip.is_none() {
@@ -169,6 +225,7 @@ pub fn context(
     if well.is_none() {
         absent.push("volume_well_proximity: no_wells".to_owned());
     }
+    absent.extend(ages.absent());
     let body = Body {
         symbol,
         spot,
@@ -181,7 +238,7 @@ pub fn context(
         gamma_flip: flip,
         gex_profile: gex.as_ref().and_then(Gex::profile),
         gravity_profile: gravity.meta.profile,
-        quality: Quality { spot_from, absent },
+        quality: Quality { spot_from, age_ms: ages, absent },
     };
     serde_json::to_vec(&body).ok()
 }
@@ -215,10 +272,12 @@ mod tests {
         "structures":{"volume_nodes":[6502.0,6507.0,6508.0],"volume_wells":[[6505.0,6506.0]],
         "crevasses":[[6504.0,6506.0]],"market_memory_strength":0.74},"meta":{"spot":6505.5}}"#;
 
+    fn made(body: &str) -> Input<'_> {
+        Input { body: body.as_bytes(), since_ms: 1_500 }
+    }
+
     fn derived(gex: Option<&str>, spot: Option<&str>) -> serde_json::Value {
-        let body =
-            context("SPX", GRAVITY.as_bytes(), gex.map(str::as_bytes), spot.map(str::as_bytes))
-                .expect("a context");
+        let body = context("SPX", made(GRAVITY), gex.map(made), spot.map(made)).expect("a context");
         serde_json::from_slice(&body).expect("JSON")
     }
 
@@ -231,7 +290,11 @@ mod tests {
         assert_eq!(body["in_crevasse"], true);
         assert_eq!(body["market_memory_strength"], 0.74);
         assert!(body["gamma_alignment"].is_null() && body["gex_profile"].is_null());
-        assert_eq!(body["quality"]["absent"], serde_json::json!(["gamma_alignment: no_gex"]));
+        let unknown = ["age_ms.spot", "age_ms.gex", "age_ms.gravity"];
+        let unknown = unknown.map(|age| format!("{age}: not_stated"));
+        let [a, b, c] = &unknown;
+        let want = serde_json::json!(["gamma_alignment: no_gex", a, b, c]);
+        assert_eq!(body["quality"]["absent"], want);
         assert_eq!(body["quality"]["spot_from"], "gravity");
     }
 
@@ -250,11 +313,11 @@ mod tests {
     fn what_is_missing_in_a_profile_has_a_reason() {
         let bare = r#"{"profile":{"min":1.0,"step":1.0,"bins":[]},"structures":{"volume_nodes":[],
             "volume_wells":[],"crevasses":[],"market_memory_strength":0.0},"meta":{"spot":1.0}}"#;
-        let body = context("SPX", bare.as_bytes(), None, Some(br#"{"value":2.0}"#));
+        let body = context("SPX", made(bare), None, Some(made(r#"{"value":2.0}"#)));
         let body: serde_json::Value =
             serde_json::from_slice(&body.expect("a context")).expect("JSON");
         assert!(body["nearest_volume_node"].is_null() && body["volume_well_proximity"].is_null());
-        assert_eq!(body["quality"]["absent"].as_array().map(Vec::len), Some(3));
+        assert_eq!(body["quality"]["absent"].as_array().map(Vec::len), Some(6));
         assert_eq!(body["quality"]["spot_from"], "spot");
     }
 
@@ -271,6 +334,19 @@ mod tests {
     }
 
     #[test]
+    fn ages_go_on_from_the_making_of_each_body() {
+        let gravity = GRAVITY.replacen('{', r#"{"quality":{"volume_age_ms":10},"#, 1);
+        let gex = r#"{"levels":{"flip":{"nearest":6500.0}},"quality":{"chain_age_ms":2000}}"#;
+        let spot = r#"{"value":6505.5,"quality":{"age_ms":0}}"#;
+        let body = context("SPX", made(&gravity), Some(made(gex)), Some(made(spot)));
+        let body: serde_json::Value =
+            serde_json::from_slice(&body.expect("a context")).expect("JSON");
+        let want = serde_json::json!({"spot": 1500, "gex": 3500, "gravity": 1510});
+        assert_eq!(body["quality"]["age_ms"], want);
+        assert_eq!(body["quality"]["absent"], serde_json::json!([]));
+    }
+
+    #[test]
     fn inside_a_long_well_every_bin_is_near() {
         assert_eq!(nearest_bin((6500.0, 6520.0), 1.0, 6510.25), 6510.0);
         assert_eq!(nearest_bin((6500.0, 6520.0), 1.0, 6499.0), 6500.0);
@@ -280,7 +356,7 @@ mod tests {
     #[test]
     fn without_a_spot_or_with_a_foreign_body_there_is_none() {
         let body = GRAVITY.replace("6505.5", "null");
-        assert_eq!(context("SPX", body.as_bytes(), None, None), None);
-        assert_eq!(context("SPX", b"{}", None, None), None);
+        assert_eq!(context("SPX", made(&body), None, None), None);
+        assert_eq!(context("SPX", made("{}"), None, None), None);
     }
 }

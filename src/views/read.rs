@@ -73,7 +73,8 @@ pub fn decimals(value: f64, scale: f64) -> f64 {
 pub fn bodies(published: &[(&'static str, &'static str, serde_json::Value)]) -> Bodies {
     let mut bodies = Bodies::default();
     for (family, profile, body) in published {
-        bodies.enter(family, profile, None, &bytes::Bytes::from(body.to_string()));
+        let body = bytes::Bytes::from(body.to_string());
+        bodies.enter(family, profile, None, &body, RecvTime(0));
     }
     bodies
 }
@@ -108,7 +109,7 @@ mod tests {
         let (a, b) = (bytes::Bytes::from_static(b"a"), bytes::Bytes::from_static(b"b"));
         let (one, two) = (Some(Address::of(b"1")), Some(Address::of(b"2")));
         let mut enter = |epoch, profile, body| {
-            let changed = held.enter("gex", profile, epoch, body);
+            let changed = held.enter("gex", profile, epoch, body, RecvTime(0));
             (changed, held.published("gex").expect("entered").version)
         };
         assert_eq!(enter(one, "p@1", &a), (true, 1));
@@ -119,7 +120,7 @@ mod tests {
         held.withdraw("gex");
         assert_eq!((held.get("gex"), held.published("gex")), (None, None));
         // Back as it was: nothing new for the ledger, but news for a view.
-        assert!(held.enter("gex", "p@2", two, &b));
+        assert!(held.enter("gex", "p@2", two, &b, RecvTime(0)));
         assert_eq!(held.published("gex").map(|p| p.version), Some(4));
     }
 }

@@ -277,6 +277,13 @@ fn a_saturday_expiry_lives_until_fridays_close() {
     let gex = body(&orrery, "GOOG", "gex");
     assert_eq!(gex["quality"]["excluded"]["expired"], 0, "{:#}", gex["quality"]);
     assert_eq!((&gex["quality"]["counted"], &gex["curve"]["contracts"]), (&json!(10), &json!(10)));
+    // It keeps its date, and this is its last day.
+    let row = &gex["by_expiry"][0];
+    assert_eq!((&row["expiry"], &row["dte"]), (&json!("2012-01-21"), &json!(0)), "{row:#}");
+    assert_eq!(gex["buckets"][0]["bucket"], "0dte");
+    assert_eq!(gex["buckets"][0]["net"], gex["levels"]["net"]);
+    assert!(gex["levels"]["net"].is_number());
+    assert_eq!(body(&orrery, "GOOG", "heatmap")["dtes_available"], json!([0]));
     let orrery = Orrery::new();
     import(&orrery, "b.ndjson", chain("2012-01-20T21:30:00Z"), 0);
     let gex = body(&orrery, "GOOG", "gex");

@@ -74,6 +74,7 @@ fn the_registry_prints_every_key_once() {
         "massive:bias_lfi:model:latest",
         "massive:bias_lfi:model:{vendor_symbol}:latest",
         "massive:market_mode:model:latest",
+        "massive:vix_regime:model:latest",
         "massive:selector:model:{vendor_symbol}:latest",
     ] {
         let count = templates.iter().filter(|t| **t == expected).count();

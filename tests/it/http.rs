@@ -184,6 +184,7 @@ fn bias_mode_and_selector_answer_as_clients_know_them() {
     let paths = [
         ("bias_lfi", "/api/models/bias_lfi"),
         ("market_mode", "/api/models/market_mode"),
+        ("vix_regime", "/api/models/vix_regime"),
         ("selector", "/api/models/trade_selector/i:spx"),
     ];
     for (family, path) in paths {

@@ -5,7 +5,13 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use orrery_journal::units::Address;
+use orrery_proto::v1;
+use orrery_proto::v1::artifact_service_client::ArtifactServiceClient;
+use serde_json::Value;
+
 use crate::support::Orrery;
+use crate::support::redis::RedisServer;
 
 /// A running `orrery serve`, and where it listens.
 pub struct Live {
@@ -60,10 +66,30 @@ impl Live {
     }
 }
 
+/// A version of an artifact of SPX over gRPC.
+fn artifact(url: &str, family: &str, version: u64) -> (v1::ArtifactHeader, Value) {
+    let asked = v1::GetArtifactRequest {
+        symbol: "SPX".into(),
+        family: family.into(),
+        which: Some(v1::get_artifact_request::Which::Version(version)),
+        header_only: false,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let answer = runtime.expect("a runtime").block_on(async {
+        let client = ArtifactServiceClient::connect(url.to_owned()).await;
+        client.expect("a connection").get_artifact(asked).await.expect("an artifact").into_inner()
+    });
+    let artifact = answer.artifact.expect("an artifact");
+    let header = artifact.header.expect("a header");
+    assert_eq!(Address::of(&artifact.body).to_string(), header.content);
+    (header, serde_json::from_slice(&artifact.body).expect("JSON"))
+}
+
 #[test]
 fn a_live_session_serves_drains_and_replays_identically() {
-    let orrery = Orrery::new();
-    let live = Live::start(&orrery, &["--feed", "simulate", "--seed", "5"]);
+    let (orrery, redis) = (Orrery::new(), RedisServer::start());
+    let url = format!("redis://127.0.0.1:{}", redis.port());
+    let live = Live::start(&orrery, &["--feed", "simulate", "--seed", "5", "--redis", &url]);
     live.wait_for("/api/models/spot", "I:SPX");
     live.wait_for("/api/models/gex/I:SPX", "expirations");
     live.wait_for("/api/models/heatmap/I:SPX", "tiles");
@@ -73,6 +99,32 @@ fn a_live_session_serves_drains_and_replays_identically() {
     assert_eq!(status, 200);
     assert!(metrics.contains("orrery_journal_seq"), "{metrics}");
     assert_eq!(live.get("/healthz").0, 200);
+    // The flow of trades, over HTTP, gRPC and Redis.
+    live.wait_for("/api/v1/artifacts/SPX/flow", "delta_notional");
+    let (status, http) = live.get("/api/v1/artifacts/SPX/flow");
+    assert_eq!(status, 200);
+    let http: Value = serde_json::from_str(&http).expect("JSON");
+    let version = http["data"]["header"]["version"].as_u64().expect("a version");
+    let (flow, grpc) = artifact(&live.url, "flow", version);
+    assert_eq!(flow.profile, "flow/lee-ready@1");
+    assert_eq!(flow.content, http["data"]["header"]["content"].as_str().expect("a hash"));
+    assert_eq!(http["data"]["body"], grpc);
+    assert!(grpc["flow"]["total"]["trades"].as_u64() > Some(0), "{grpc:#}");
+    let delivered = || -> Option<Value> {
+        let text: Option<String> = redis.run(&["GET", "orrery:{SPX}:artifact:flow"]);
+        Some(serde_json::from_str(&text?).expect("JSON"))
+    };
+    let start = Instant::now();
+    let held = loop {
+        match delivered().filter(|held| held["header"]["version"].as_u64() >= Some(version)) {
+            Some(held) => break held,
+            None => assert!(start.elapsed() < Duration::from_secs(60), "no flow in Redis"),
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert_eq!(held["header"]["profile"], "flow/lee-ready@1");
+    let held_version = held["header"]["version"].as_u64().expect("a version");
+    assert_eq!(held["body"], artifact(&live.url, "flow", held_version).1, "one body, two ways");
     let (status, page) = live.get("/");
     assert!(status == 200 && page.contains("<canvas"), "{page}");
     assert_eq!(live.terminate(), 0, "SIGTERM drains and ends well");

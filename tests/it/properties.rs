@@ -48,12 +48,9 @@ impl Registry for Registered {
 /// how long it takes.
 pub fn parameters() -> Parameters {
     let mut parameters = Parameters::default();
-    parameters.gex.beside =
-        gex::SHIPPED.iter().filter_map(|p| gex::Chosen::named(p.name).ok()).collect();
-    parameters.gravity.beside =
-        gravity::SHIPPED.iter().filter_map(|p| gravity::Chosen::named(p.name).ok()).collect();
-    parameters.heatmap.beside =
-        heatmap::SHIPPED.iter().filter_map(|p| heatmap::Chosen::named(p.name).ok()).collect();
+    parameters.gex.beside = gex::Chosen::all().collect();
+    parameters.gravity.beside = gravity::Chosen::all().collect();
+    parameters.heatmap.beside = heatmap::Chosen::all().collect();
     parameters.gex.flip.step = 0.05;
     parameters
 }

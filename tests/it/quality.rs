@@ -12,8 +12,21 @@ use crate::support::chain::{healthy, spx};
 /// needs a block all the same.
 const NEEDED: &[(&str, &[&str])] = &[
     ("spot", &["age_ms"]),
-    ("candles", &["late", "age_ms"]),
-    ("gravity", &["counts", "outlier_bins", "outlier_volume", "volume_age_ms"]),
+    ("candles", &["coverage", "stale_share", "late", "age_ms"]),
+    (
+        "gravity",
+        &[
+            "coverage",
+            "stale_share",
+            "stale_after_s",
+            "counts",
+            "outlier_bins",
+            "outlier_volume",
+            "volume_age_ms",
+            "absent",
+        ],
+    ),
+    ("flow", &["coverage", "stale_share", "apart_share", "age_ms", "spot_age_ms", "absent"]),
     (
         "gex",
         &[
@@ -27,10 +40,12 @@ const NEEDED: &[(&str, &[&str])] = &[
             "absent",
         ],
     ),
-    ("context", &["spot_from", "absent"]),
+    ("context", &["spot_from", "age_ms", "absent"]),
     ("levels", &["levels", "refused", "absent"]),
     ("bias_lfi", &["strikes", "near_share", "absent"]),
     ("market_mode", &["strikes", "absent"]),
+    ("volatility", &["age_ms"]),
+    ("vix_regime", &["age_ms"]),
     ("selector", &["tiles", "coverage", "without_neighbours", "absent"]),
     ("heatmap", &["coverage", "stale_share", "age_ms", "reasons", "contracts"]),
     (
@@ -48,7 +63,8 @@ const NEEDED: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// A chain, prices and bars of the underlying, a trade of its proxy.
+/// A chain, prices of the underlying, trades of its proxy and of a contract, a value
+/// of the index of volatility.
 fn a_day() -> Orrery {
     let orrery = Orrery::new();
     let chain = orrery.file("chain.ndjson", spx("2026-03-16T14:30:00Z", &healthy()));
@@ -63,6 +79,13 @@ fn a_day() -> Orrery {
             "{{\"ev\":\"V\",\"T\":\"I:SPX\",\"val\":{},\"t\":{t}}}\n",
             price * 10.0
         ));
+    }
+    for line in [
+        r#"{"ev":"V","T":"I:VIX","val":17.25,"t":1773671520000}"#,
+        r#"{"ev":"T","sym":"O:SPXW260320C06500000","p":60,"s":3,"c":[209],"t":1773671521000,"q":1}"#,
+    ] {
+        ticks.push_str(line);
+        ticks.push('\n');
     }
     let ticks = orrery.file("ticks.ndjson", ticks);
     orrery.import(&[&chain, &ticks]);

@@ -13,16 +13,12 @@ use crate::properties::stream::{acts, stream};
 use crate::properties::{Registered, Registry, parameters, toys};
 
 /// Files of `src/models` that are no model: what all models share.
-const SHARED: [&str; 2] = ["parameters", "testing"];
+const SHARED: [&str; 3] = ["parameters", "profile", "testing"];
 
 /// Who may know a model by name besides `src/models.rs`, the registry, and
 /// `src/models/parameters.rs`: commands that ask one model a question of its own,
 /// and views, which join what models of known families have said.
 const ASK_A_MODEL: &[&str] = &["src/cli/", "src/views/"];
-
-/// Debts: `flow` prices deltas of its own with the pricing parameters of `gex`, which
-/// belong in `src/market`. A new entry needs as good a reason.
-const OWED: &[(&str, &str)] = &[("src/models/flow", "gex")];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -128,8 +124,7 @@ fn reaches(name: &str, code: &str, rooms: &[String]) -> Vec<String> {
     };
     let inside_models = name.starts_with("src/models/");
     let mut found = Vec::new();
-    let owed = |room: &str| OWED.iter().any(|(file, to)| name.starts_with(file) && room == *to);
-    for room in rooms.iter().filter(|r| !own(r) && !owed(r)) {
+    for room in rooms.iter().filter(|r| !own(r)) {
         let path = [format!("models::{room}::"), format!("models::{room};")];
         // A model sees another one as its neighbour, too.
         let beside = [format!("super::{room}::"), format!("super::super::{room}::")];

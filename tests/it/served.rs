@@ -277,6 +277,7 @@ pub fn topology() -> Topology {
                     ticker: format!("O:SPXW{}{side}{strike}", expiry.0).into(),
                     root: "SPXW".into(),
                     expiry,
+                    settles_on: expiry,
                     settles_at: RecvTime(T0 + 6 * 3_600_000_000_000),
                     strike: Price(strike * Price::SCALE),
                     right,

@@ -131,6 +131,7 @@ fn contract(id: u32, days: i32, strike: i64, right: OptionRight) -> Contract {
         ticker: format!("{right:?}{strike}@{days}").into(),
         root: "X".into(),
         expiry: TradingDay(days),
+        settles_on: TradingDay(days),
         settles_at: RecvTime(i64::from(days) * DAY_NS),
         strike: Price(strike * Price::SCALE),
         right,

@@ -29,7 +29,8 @@ use tokio_util::sync::CancellationToken;
 use crate::support::redis::RedisServer;
 use crate::support::{Orrery, shared};
 
-const OURS: [&str; 5] = ["levels", "bias_lfi", "market_mode", "selector", "selector_marketswarm"];
+const OURS: [&str; 6] =
+    ["levels", "bias_lfi", "market_mode", "vix_regime", "selector", "selector_marketswarm"];
 
 type MakeViews = fn(&Parameters) -> Vec<Box<dyn View>>;
 
@@ -44,18 +45,22 @@ fn drafts() -> Vec<Draft> {
         gap_ns: None,
         ..SimulationOptions::default()
     };
-    let from = options.start.plus_nanos(10 * NANOS_PER_SECOND);
+    let mut next = options.start.plus_nanos(10 * NANOS_PER_SECOND);
     let mut simulation = Simulation::new(options);
-    let mut drafts = simulation.next_batch(RecvTime(i64::MAX));
-    let vix = drafts
-        .iter()
-        .position(|d| d.recv > Some(from) && matches!(d.body, DraftBody::IndexValue(_)))
-        .expect("the session has index values");
-    let value = Price::from_f64_exact(17.25).expect("a price");
-    let body = DraftBody::IndexValue(IndexValue { value });
-    let vix_draft =
-        Draft { instrument: InstrumentRef::Ticker("I:VIX".into()), body, ..drafts[vix].clone() };
-    drafts.insert(vix, vix_draft);
+    let mut drafts = Vec::new();
+    // It falls every five seconds until it stands at 17.25.
+    let mut vix = 18.25_f64;
+    for draft in simulation.next_batch(RecvTime(i64::MAX)) {
+        if draft.recv > Some(next) && matches!(draft.body, DraftBody::IndexValue(_)) {
+            let value = Price::from_f64_exact(vix).expect("a price");
+            let body = DraftBody::IndexValue(IndexValue { value });
+            let instrument = InstrumentRef::Ticker("I:VIX".into());
+            drafts.push(Draft { instrument, body, ..draft.clone() });
+            next = next.plus_nanos(5 * NANOS_PER_SECOND);
+            vix = (vix - 0.25).max(17.25);
+        }
+        drafts.push(draft);
+    }
     drafts
 }
 
@@ -123,12 +128,26 @@ fn views_name_the_versions_that_they_read_and_replay_alike() {
             }
         }
         println!("{family}: {} versions, sources {named:?}", headers.len());
-        assert!(named.contains_key("gex") && named.contains_key("spot"), "{family}: {named:?}");
+        let needed: &[&str] =
+            if family == "vix_regime" { &["volatility"] } else { &["gex", "spot"] };
+        assert!(needed.iter().all(|n| named.contains_key(*n)), "{family}: {named:?}");
     }
-    let last = headers(&derived, "selector").pop().expect("a selector");
-    let selector = body(&derived, &last);
-    assert_eq!(selector["volatility"], json!({"value": 17.25, "source": "index"}));
-    assert!(selector["total_scored"].as_u64() > Some(0), "{}", selector["total_scored"]);
+    let rankings = headers(&derived, "selector");
+    let mut scored = 0;
+    for header in &rankings {
+        let selector = body(&derived, header);
+        let read = selector["sources"]["heatmap"]["version"].as_u64().expect("a version");
+        let heatmap = derived.headers("SPX", "heatmap", read, 1).expect("readable");
+        let (cheap, dear) = sides(&body(&derived, &heatmap[0]));
+        assert_eq!(selector["total_scored"], cheap, "v{} of heatmap v{read}", header.version);
+        assert_eq!(selector["filtered_by_debit_rule"], dear, "v{}", header.version);
+        scored += cheap;
+    }
+    assert!(scored > 0, "{} rankings and nothing scored", rankings.len());
+    let last = body(&derived, rankings.last().expect("a selector"));
+    assert_eq!(last["volatility"], json!({"value": 17.25, "source": "index"}));
+    let regime = body(&derived, &headers(&derived, "vix_regime").pop().expect("a regime"));
+    assert_eq!((&regime["regime"], &regime["vix"]), (&last["vix_regime"], &last["vix"]));
     let levels = body(&derived, &headers(&derived, "levels").pop().expect("levels"));
     let kinds: std::collections::BTreeSet<&str> = levels["levels"]
         .as_array()
@@ -151,6 +170,21 @@ fn views_name_the_versions_that_they_read_and_replay_alike() {
     }
 }
 
+/// Sides of a heatmap's butterflies with a debit above zero: those of at most a
+/// tenth of the width, and the others.
+fn sides(heatmap: &Value) -> (u64, u64) {
+    let tiles = heatmap["tiles"].as_object().expect("tiles").values();
+    let (mut cheap, mut dear) = (0, 0);
+    for tile in tiles.filter(|tile| tile["strategy"] == "butterfly") {
+        let width = tile["width"].as_f64().expect("a width");
+        let debits = ["call", "put"].into_iter().filter_map(|side| tile[side]["debit"].as_f64());
+        for debit in debits.filter(|debit| *debit > 0.0) {
+            *(if debit <= width / 10.0 { &mut cheap } else { &mut dear }) += 1;
+        }
+    }
+    (cheap, dear)
+}
+
 fn without(parameters: &Parameters, family: &str) -> Vec<Box<dyn View>> {
     let mut all = views::all(parameters);
     let before = all.len();
@@ -163,10 +197,11 @@ fn without(parameters: &Parameters, family: &str) -> Vec<Box<dyn View>> {
 fn a_view_less_changes_nothing_of_anything_else() {
     let journal = journal();
     let (_, whole) = folded(&journal, Makers::default());
-    let fewer: [(&str, MakeViews); 6] = [
+    let fewer: [(&str, MakeViews); 7] = [
         ("levels", |p| without(p, "levels")),
         ("bias_lfi", |p| without(p, "bias_lfi")),
         ("market_mode", |p| without(p, "market_mode")),
+        ("vix_regime", |p| without(p, "vix_regime")),
         ("selector", |p| without(p, "selector")),
         ("context", |p| without(p, "context")),
         ("selector_marketswarm", |p| without(p, "selector_marketswarm")),
@@ -223,6 +258,7 @@ async fn the_keys_of_the_views_hold_what_the_contract_says() {
     let names = [
         ("bias_lfi", "massive:bias_lfi:model:latest"),
         ("market_mode", "massive:market_mode:model:latest"),
+        ("vix_regime", "massive:vix_regime:model:latest"),
         ("selector", "massive:selector:model:I:SPX:latest"),
     ];
     // Some versions in turn: `ts` changes with each, versions only rise.
@@ -276,7 +312,9 @@ async fn the_keys_of_the_views_hold_what_the_contract_says() {
     let mode = read(&market, names[1].1).expect("stored");
     let name = mode["mode"].as_str().expect("a mode");
     assert!(["compression", "transition", "expansion"].contains(&name), "{mode}");
-    let selector = read(&market, names[2].1).expect("stored");
+    let regime = read(&market, names[2].1).expect("stored");
+    assert_eq!((&regime["index"], &regime["regime"]), (&"I:VIX".into(), &"goldilocks_1".into()));
+    let selector = read(&market, names[3].1).expect("stored");
     for name in [
         "ts",
         "ts_iso",

@@ -8,9 +8,9 @@ use super::cell::{Cell, Place, currency};
 use super::{DeltaSource, Flow};
 use crate::market::book::Market;
 use crate::market::conditions::{Class, TABLE};
+use crate::market::pricing::Pricing;
 use crate::market::side::Rules;
 use crate::market::ticker::vendor_symbol;
-use crate::models::gex::held::Pricing;
 
 #[derive(Serialize)]
 pub(super) struct Body {
@@ -96,12 +96,17 @@ struct Definitions {
 struct Quality {
     as_of: String,
     coverage: Option<f64>,
+    /// Share of the regular contracts that were judged while their only quote
+    /// was older than `quote_age_max_s`.
+    stale_share: Option<f64>,
     apart_share: Option<f64>,
     withdrawn_trades: u64,
     withdrawn_contracts: u64,
     corrected_trades: u64,
     age_ms: i64,
     spot_age_ms: Option<i64>,
+    /// What is null, and why.
+    absent: Vec<&'static str>,
 }
 
 fn share(part: u64, of: u64) -> Option<f64> {
@@ -187,12 +192,21 @@ pub(super) fn body(flow: &Flow, market: &Market<'_>, as_of: RecvTime) -> Body {
         quality: Quality {
             as_of: as_of.to_rfc3339(),
             coverage: share(counted, all),
+            stale_share: share(total.stale_quote, total.contracts),
             apart_share: share(all.saturating_sub(total.contracts), all),
             withdrawn_trades: flow.undone.withdrawn_trades,
             withdrawn_contracts: flow.undone.withdrawn_contracts,
             corrected_trades: flow.undone.corrected_trades,
             age_ms: age(as_of),
             spot_age_ms: market.spot.map(|s| age(s.at)),
+            absent: [
+                (all == 0).then_some("coverage: no_trades"),
+                (total.contracts == 0).then_some("stale_share: no_regular_trades"),
+                market.spot.is_none().then_some("spot_age_ms: no_spot"),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
         },
     }
 }

@@ -43,6 +43,8 @@ pub(super) struct Entry {
     pub side: Option<(Side, Rule)>,
     /// Whether there was a quote to judge it by.
     pub quoted: bool,
+    /// Whether the only quote was too old to judge it by.
+    pub stale: bool,
     pub priced: Priced,
 }
 
@@ -63,6 +65,7 @@ impl Entry {
         e.u64(self.size);
         save_side(e, self.side);
         e.bool(self.quoted);
+        e.bool(self.stale);
         let (tag, unit) = match self.priced {
             Priced::Vendor(unit) => (0, unit),
             Priced::Ours(unit) => (1, unit),
@@ -84,6 +87,7 @@ impl Entry {
             size: d.u64()?,
             side: restore_side(d)?,
             quoted: d.bool()?,
+            stale: d.bool()?,
             priced: match (d.u8()?, d.f64()?) {
                 (0, unit) => Priced::Vendor(unit),
                 (1, unit) => Priced::Ours(unit),
@@ -121,6 +125,8 @@ pub(super) struct Cell {
     pub sold: u64,
     /// Judged without a quote.
     pub without_quote: u64,
+    /// Of these, judged while the only quote was too old.
+    pub stale_quote: u64,
     /// Signed, with the vendor's delta.
     pub vendor_delta: u64,
     /// Signed, with our delta.
@@ -135,6 +141,9 @@ pub(super) struct Cell {
     pub sold_notional: i128,
 }
 
+/// Whole numbers of a cell.
+const COUNTS: usize = 13;
+
 impl Cell {
     fn count(&mut self, entry: &Entry, put: bool) {
         let n = entry.size;
@@ -145,6 +154,9 @@ impl Cell {
         step(&mut self.contracts, n);
         if !entry.quoted {
             step(&mut self.without_quote, n);
+        }
+        if entry.stale {
+            step(&mut self.stale_quote, n);
         }
         let Some((side, rule)) = entry.side else { return };
         step(
@@ -190,7 +202,7 @@ impl Cell {
         }
     }
 
-    fn counts(&self) -> [u64; 12] {
+    fn counts(&self) -> [u64; COUNTS] {
         [
             self.trades,
             self.contracts,
@@ -200,6 +212,7 @@ impl Cell {
             self.bought,
             self.sold,
             self.without_quote,
+            self.stale_quote,
             self.vendor_delta,
             self.own_delta,
             self.without_delta,
@@ -207,7 +220,7 @@ impl Cell {
         ]
     }
 
-    fn of(counts: [u64; 12]) -> Cell {
+    fn of(counts: [u64; COUNTS]) -> Cell {
         let [
             trades,
             contracts,
@@ -217,6 +230,7 @@ impl Cell {
             bought,
             sold,
             without_quote,
+            stale_quote,
             vendor_delta,
             own_delta,
             without_delta,
@@ -231,6 +245,7 @@ impl Cell {
             bought,
             sold,
             without_quote,
+            stale_quote,
             vendor_delta,
             own_delta,
             without_delta,
@@ -289,7 +304,7 @@ impl Cells {
     pub(super) fn restore(d: &mut Decoder<'_>) -> Result<Cells, RestoreError> {
         let mut cells = Cells::default();
         for cell in cells.0.iter_mut().flatten() {
-            let mut counts = [0; 12];
+            let mut counts = [0; COUNTS];
             for count in &mut counts {
                 *count = d.u64()?;
             }

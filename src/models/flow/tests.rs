@@ -53,6 +53,29 @@ fn tell(flow: &mut Flow, slot: Slot, print: &Print, market: &Market<'_>) {
 }
 
 #[test]
+fn a_quote_that_was_too_old_is_told_from_one_that_never_was() {
+    let mut book = two();
+    let quoted = |ago_s: i64| Some(RecvTime(NOON.0 - ago_s * NANOS_PER_SECOND));
+    (book.states[PUT].quoted_at, book.states[CALL].quoted_at) = (quoted(901), quoted(900));
+    let mut flow = model();
+    let quality = |flow: &mut Flow| {
+        let book = two();
+        told(flow, &market(Some(&book), None, NOON))["quality"].clone()
+    };
+    let here = market(Some(&book), None, NOON);
+    let legs = Print { class: Class::MultiLeg, ..print(1, 100, BOUGHT) };
+    tell(&mut flow, CALL, &legs, &here);
+    let none = quality(&mut flow);
+    assert!(none["stale_share"].is_null(), "{none:#}");
+    let absent = ["stale_share: no_regular_trades", "spot_age_ms: no_spot"];
+    assert_eq!(none["absent"], serde_json::json!(absent));
+    tell(&mut flow, PUT, &Print { quote: None, ..print(2, 1, None) }, &here);
+    tell(&mut flow, CALL, &Print { quote: None, ..print(3, 2, None) }, &here);
+    tell(&mut flow, PUT, &print(4, 1, BOUGHT), &here);
+    assert_eq!(quality(&mut flow)["stale_share"], 0.25);
+}
+
+#[test]
 fn sums_are_split_and_say_what_stands_behind_them() {
     let book = two();
     let market = market(Some(&book), Some(100.0), NOON);

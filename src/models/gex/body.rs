@@ -11,12 +11,11 @@ use super::Parameters;
 use super::expiry::{self, ExpiryFigures, PutCall};
 use super::exposure::{Cell, Excluded, Exposures, Layout, Scales, Signed};
 use super::flip::{self, Curve, FlipLeftOut, FlipParameters};
-use super::held::Pricing;
 use super::levels::{self, Ranked, StrikeExposure};
 use super::profile::{Definitions, FlipMethod, Position, Profile};
 use crate::market::book::{Book, Market, Spot};
-use crate::market::calendar::dte;
 use crate::market::implied::NoVolatility;
+use crate::market::pricing::Pricing;
 use crate::market::ticker::vendor_symbol;
 
 /// A map by strike, ascending by number.
@@ -255,7 +254,7 @@ pub(super) fn body<'a>(parts: &Parts<'a>) -> Body<'a> {
         expirations: ByExpiry(expirations),
         by_strike,
         by_expiry: by_expiry(parts, &totals, scales.as_ref()),
-        buckets: scales.map_or_else(Vec::new, |s| buckets(&totals, market.day, definitions, &s)),
+        buckets: scales.map_or_else(Vec::new, |s| buckets(parts, &totals, &s)),
         levels: Levels {
             net: all.and_then(|t| t.net),
             call_total: all.and_then(|t| t.call),
@@ -312,7 +311,7 @@ fn by_expiry(
             let sums = total.map(|(cell, s)| Sums::of(cell, &parts.profile.definitions, s));
             ExpiryRow {
                 expiry: expiry.to_string(),
-                dte: dte(parts.market.day, expiry),
+                dte: parts.book.topology.dte(expiry, parts.market.day),
                 sums,
                 figures,
             }
@@ -320,22 +319,17 @@ fn by_expiry(
         .collect()
 }
 
-fn buckets(
-    totals: &BTreeMap<TradingDay, Cell>,
-    day: TradingDay,
-    definitions: &Definitions,
-    scales: &Scales,
-) -> Vec<Bucket> {
+fn buckets(parts: &Parts<'_>, totals: &BTreeMap<TradingDay, Cell>, scales: &Scales) -> Vec<Bucket> {
     let mut above = i32::MIN;
     BUCKETS
         .into_iter()
         .map(|(bucket, most)| {
             let within = |expiry: TradingDay| {
-                let days = dte(day, expiry);
+                let days = parts.book.topology.dte(expiry, parts.market.day);
                 above < days && days <= most
             };
             let cells = totals.iter().filter(|(expiry, _)| within(**expiry)).map(|(_, c)| c);
-            let sums = Sums::of(&Cell::total(cells), definitions, scales);
+            let sums = Sums::of(&Cell::total(cells), &parts.profile.definitions, scales);
             above = most;
             Bucket { bucket, sums }
         })

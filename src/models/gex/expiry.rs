@@ -6,8 +6,8 @@ use orrery_journal::event::OptionRight;
 use orrery_journal::units::{Price, RecvTime, TradingDay};
 use serde::Serialize;
 
-use super::held::Pricing;
 use crate::market::book::{Book, Contract, ContractState};
+use crate::market::pricing::Pricing;
 
 /// Figures of one expiration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]

@@ -15,7 +15,6 @@ use super::levels;
 use super::profile::{Chosen, FlipMethod, Wall};
 
 use crate::market::book::{Contract, ContractState, Market};
-use crate::market::calendar::dte;
 
 /// A level that can be explained.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -142,7 +141,7 @@ pub fn explain(
         if !here || side.is_some_and(|side| side != contract.right) {
             continue;
         }
-        let days = dte(market.day, contract.expiry);
+        let days = contract.dte(market.day);
         let value = match (repriced, at) {
             (true, Some(flip)) => at_spot(&view, contract, state, days, flip),
             _ => stands_for(&view, contract, state, days, by_contracts),

@@ -15,7 +15,6 @@ use serde::Serialize;
 use super::held::{Held, Verdict, View};
 use super::profile::{Definitions, Unit};
 use crate::market::book::{Book, Contract, Topology};
-use crate::market::calendar::dte;
 use crate::market::implied::NoVolatility;
 use crate::models::price_key;
 
@@ -271,7 +270,7 @@ pub fn exposures(book: &Book, layout: &Layout, view: &View<'_>, day: TradingDay)
     let slots = book.topology.contracts.iter().zip(&book.states).zip(&layout.cell_of_slot);
     for ((contract, state), cell) in slots {
         let excluded = &mut sums.excluded;
-        match view.judge(contract, state, dte(day, contract.expiry)) {
+        match view.judge(contract, state, contract.dte(day)) {
             Verdict::Counted(held) => {
                 sums.counted += 1;
                 sums.zero_gamma += u64::from(held.gamma == 0.0);

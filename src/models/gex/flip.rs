@@ -18,7 +18,6 @@ use super::held::{View, Volatility};
 use super::levels::StrikeExposure;
 use super::profile::Unit;
 use crate::market::book::Book;
-use crate::market::calendar::dte;
 use crate::market::exponential::exp;
 
 /// Parameters of the curve; they stand in every body.
@@ -125,7 +124,7 @@ fn constants(book: &Book, view: &View<'_>, day: TradingDay, curve: &mut Curve) -
     let pricing = view.pricing;
     for (contract, state) in book.topology.contracts.iter().zip(&book.states) {
         // The vendor's gamma is not needed here: only what is alive and held.
-        let Ok(contracts) = view.position(contract, state, dte(day, contract.expiry)) else {
+        let Ok(contracts) = view.position(contract, state, contract.dte(day)) else {
             continue;
         };
         let sigma = match view.volatility(contract, state) {
@@ -264,8 +263,8 @@ mod tests {
     use super::*;
     use crate::market::black_scholes::Terms;
     use crate::market::book::ContractState;
+    use crate::market::pricing::Pricing;
     use crate::models::gex::exposure::{Sides, Signed};
-    use crate::models::gex::held::Pricing;
     use crate::models::gex::profile::Chosen;
     use crate::models::testing::{book, contract};
 

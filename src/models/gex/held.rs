@@ -5,59 +5,12 @@
 
 use orrery_journal::event::OptionRight;
 use orrery_journal::units::RecvTime;
-use serde::{Deserialize, Serialize};
 
 use super::profile::{Definitions, Greeks, Position, Sign};
-use crate::market::black_scholes::{self, Terms};
+use crate::market::black_scholes;
 use crate::market::book::{Contract, ContractState};
-use crate::market::calendar::time_to_settlement_years;
 use crate::market::implied::{NoVolatility, implied_by_quote};
-
-/// What our own greeks are priced with.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Pricing {
-    /// Shortest time to settlement that is priced, seconds. Default: 300.
-    pub t_floor_s: i64,
-    /// Continuous rate, per year. Default: 0.
-    pub rate: f64,
-    /// Continuous carry (dividends), per year. Default: 0.
-    pub carry: f64,
-    /// At and beyond this volatility the vendor's number is its cap, not a fact.
-    /// Default: 20.
-    pub iv_cap: f64,
-}
-
-impl Default for Pricing {
-    fn default() -> Self {
-        Pricing { t_floor_s: 300, rate: 0.0, carry: 0.0, iv_cap: 20.0 }
-    }
-}
-
-const SECONDS_PER_YEAR: f64 = 365.0 * 86_400.0;
-
-impl Pricing {
-    /// Years to settlement, at least the floor; a contract that settles at the
-    /// moment itself still lives.
-    #[must_use]
-    pub fn years(&self, contract: &Contract, as_of: RecvTime) -> f64 {
-        let floor = self.t_floor_s as f64 / SECONDS_PER_YEAR;
-        time_to_settlement_years(as_of, contract.settles_at, floor).unwrap_or(floor)
-    }
-
-    /// What a contract is priced from.
-    #[must_use]
-    pub fn terms(&self, contract: &Contract, as_of: RecvTime, spot: f64, volatility: f64) -> Terms {
-        Terms {
-            spot,
-            strike: contract.strike.to_f64(),
-            years: self.years(contract, as_of),
-            rate: self.rate,
-            carry: self.carry,
-            volatility,
-        }
-    }
-}
+use crate::market::pricing::Pricing;
 
 /// Where and when a contract is looked at.
 #[derive(Clone, Copy, Debug)]

@@ -221,7 +221,7 @@ fn explanations_add_up_to_their_level() {
     let book = small_book();
     let market = market(Some(&book), Some(102.0), RecvTime(DAY_NS));
     let parameters = Parameters::default();
-    for profile in profile::SHIPPED.iter().filter_map(|p| Chosen::named(p.name).ok()) {
+    for profile in Chosen::all() {
         let Some(body) = Gex::ask(&market, &parameters, profile) else { continue };
         let body: Value = serde_json::from_slice(&body).expect("JSON");
         for (name, level) in Level::ALL {

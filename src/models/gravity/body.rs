@@ -70,6 +70,12 @@ struct Day {
 
 #[derive(Serialize)]
 struct Quality<'a> {
+    /// Share of the shares of bars and trades that stand in the bins which are
+    /// shown: not lost by the definitions, no outlier.
+    coverage: Option<f64>,
+    /// 1 when the newest volume is older than `stale_after_s`, else 0.
+    stale_share: Option<f64>,
+    stale_after_s: i64,
     volume: f64,
     bins: u64,
     outlier_bins: u64,
@@ -95,6 +101,11 @@ pub(super) fn body(model: &Gravity, market: &Market<'_>) -> Option<Vec<u8>> {
     let definitions = &model.rules.definitions;
     let found = definitions.detection.detect(&bins);
     let newest = shown.days.last();
+    let (volume, lost) = (shown.spread.volume(), shown.lost);
+    let coverage = (volume + lost > 0.0)
+        .then(|| ((volume - extent.outlier_volume) / (volume + lost)).clamp(0.0, 1.0));
+    let age_ms = model.last_volume_at.map(|at| market.now.0.saturating_sub(at.0) / 1_000_000);
+    let stale_after_ms = model.stale_after_s.saturating_mul(1_000);
     let body = Body {
         symbol: market.symbol,
         profile: Profile { min: extent.first as f64 * bounds.step, step: bounds.step, bins: &bins },
@@ -115,22 +126,30 @@ pub(super) fn body(model: &Gravity, market: &Market<'_>) -> Option<Vec<u8>> {
             definitions,
         },
         quality: Quality {
-            volume: shown.spread.volume(),
+            coverage,
+            stale_share: age_ms.map(|age| f64::from(u8::from(age > stale_after_ms))),
+            stale_after_s: model.stale_after_s,
+            volume,
             bins: shown.spread.bins(),
             outlier_bins: extent.outlier_bins,
             outlier_volume: extent.outlier_volume,
             outlier_factor: bounds.outlier_factor,
             bins_max: bounds.bins_max,
-            lost_volume: shown.lost,
+            lost_volume: lost,
             bar_s: newest.and_then(|d| match d.kind {
                 Kind::Bars(length) if length > 0 => Some(length as f64 / NANOS_PER_SECOND as f64),
                 Kind::Bars(_) | Kind::Trades => None,
             }),
             counts: &model.counts,
-            volume_age_ms: model
-                .last_volume_at
-                .map(|at| market.now.0.saturating_sub(at.0) / 1_000_000),
-            absent: if market.spot.is_none() { vec!["no_spot"] } else { Vec::new() },
+            volume_age_ms: age_ms,
+            absent: [
+                market.spot.is_none().then_some("no_spot"),
+                coverage.is_none().then_some("coverage: no_volume"),
+                age_ms.is_none().then_some("stale_share: no_volume_yet"),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
         },
     };
     serde_json::to_vec(&body).ok()

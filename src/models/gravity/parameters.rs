@@ -32,6 +32,8 @@ pub struct Parameters {
     /// Longest dense array; of a wider profile the part around the median is
     /// shown. Default: 20,000.
     pub bins_max: i64,
+    /// Age from which the newest volume counts as stale, seconds. Default: 900.
+    pub stale_after_s: i64,
     /// Newest trades that a correction can still reach. Default: 16,384.
     pub kept_trades: usize,
     /// Newest bars that a correction, or the same bar sent again, can still
@@ -50,6 +52,7 @@ impl Default for Parameters {
             half_life_days: None,
             outlier_factor: 2.0,
             bins_max: 20_000,
+            stale_after_s: 900,
             kept_trades: 16_384,
             kept_bars: 4_096,
         }
@@ -84,13 +87,14 @@ impl Parameters {
         if !self.half_life_days.is_none_or(|h| positive(h) && self.days.is_some()) {
             return Err(("gravity.half_life_days", "must be above 0, and needs gravity.days"));
         }
+        if self.stale_after_s <= 0 {
+            return Err(("gravity.stale_after_s", "must be above 0"));
+        }
         let kept = 1..=1_000_000;
         if !kept.contains(&self.kept_trades) || !kept.contains(&self.kept_bars) {
             return Err(("gravity.kept_trades", "and kept_bars must be between 1 and 1,000,000"));
         }
-        let mut families: Vec<_> = self.beside.iter().map(|p| p.get().family).collect();
-        families.sort_unstable();
-        if families.windows(2).any(|pair| pair[0] == pair[1]) {
+        if Chosen::any_twice(&self.beside) {
             return Err(("gravity.beside", "names a profile twice"));
         }
         Ok(())

@@ -76,6 +76,22 @@ fn body_of(model: &mut Gravity) -> Value {
 }
 
 #[test]
+fn what_the_definitions_lose_is_not_covered_and_old_volume_is_stale() {
+    let mut model = profiled("marketswarm-quick");
+    assert!(model.apply(&minute_bar(0, 6500.0, 6502.0, 45.0), &at(1)));
+    let quality = |model: &mut Gravity, seconds: i64| {
+        let body: Value =
+            serde_json::from_slice(&model.emit(&at(seconds)).expect("a body")).expect("JSON");
+        body["quality"].clone()
+    };
+    let fresh = quality(&mut model, 901);
+    // A whole share for each of the thirty micro-bins, and half of one lost.
+    assert_eq!((&fresh["coverage"], &fresh["lost_volume"]), (&json!(30.0 / 45.0), &json!(15.0)));
+    assert_eq!((&fresh["stale_share"], &fresh["absent"]), (&json!(0.0), &json!([])));
+    assert_eq!(quality(&mut model, 902)["stale_share"], 1.0);
+}
+
+#[test]
 fn the_golden_profile_of_the_contract() {
     let mut model = fresh();
     for (i, volume) in [10.0, 50.0, 100.0, 5.0, 0.0, 1.0, 1.0, 80.0, 90.0, 3.0].iter().enumerate() {

@@ -166,7 +166,7 @@ fn expiries<'a>(built: &'a Built, book: &Book) -> Vec<Expiry<'a>> {
         .zip(forward::parities(built, book))
         .map(|((group, clock), parity)| Expiry {
             expiry: group.expiry.to_string(),
-            dte: group.expiry.0.saturating_sub(built.lattice.day.0),
+            dte: group.dte,
             root: &group.root,
             plain_key: group.plain,
             settles_at: group.settles_at.to_rfc3339(),

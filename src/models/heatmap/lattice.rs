@@ -1,14 +1,16 @@
 //! Which tiles exist: a pure function of topology, trading day and centre.
 //!
 //! A tile is an anchor strike, a width and a strategy on one expiry. Strikes
-//! come from the chain only. The published lattice takes expiries of 0 to
-//! [`Parameters::dte_max`] calendar days and, on each, the anchor strikes
+//! come from the chain only. The published lattice takes expiries that settle in
+//! 0 to [`Parameters::dte_max`] calendar days and, on each, the anchor strikes
 //! nearest to a centre price; wings may lie outside of that band.
 //!
-//! Roots that settle at different instants on the same date (SPX in the
+//! Roots that settle at different instants on the same day (SPX in the
 //! morning, SPXW at the close) are separate lattices. The root that settles
 //! last has the plain key `strategy:dte:width:strike`, any other
-//! `strategy:dte:width:strike@ROOT`.
+//! `strategy:dte:width:strike@ROOT`. Where two dates of a root settle on one day,
+//! because nobody trades on the later one, that one has
+//! `strategy:dte:width:strike@ROOT-DATE`.
 
 use std::collections::BTreeMap;
 
@@ -17,13 +19,15 @@ use orrery_journal::units::{Price, RecvTime, TradingDay};
 
 use super::parameters::Parameters;
 use super::spec::{Anchor, CALL, PUT, Strategy, Strikes, TileSpec};
-use crate::market::book::{Slot, Topology};
+use crate::market::book::{Contract, Slot, Topology};
 
 /// An expiry of a root: contracts that settle together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Group {
     /// Expiration date.
     pub expiry: TradingDay,
+    /// Calendar days to the day of settlement.
+    pub dte: i32,
     /// Root as listed.
     pub root: Box<str>,
     /// Whether its tiles have plain keys.
@@ -66,7 +70,7 @@ impl Lattice {
     ) -> Lattice {
         let mut lattice = Lattice::empty(topology, day, centre);
         for (group, (key, strikes)) in (0_u32..).zip(chains(topology, day, parameters)) {
-            let (dte, root) = (key.0.0 - day.0, key.1);
+            let (dte, root) = (key.0, key.1.as_deref());
             for strike in band(&strikes, centre, parameters.strikes_each_side) {
                 let at = |strategy, width| Anchor { dte, group, root, strike, strategy, width };
                 let tiles = &mut lattice.tiles;
@@ -106,7 +110,7 @@ impl Lattice {
         // should they ever not.
         let Some(last) = contracts.max_by_key(|c| c.settles_at) else { return };
         let (expiry, root, settles_at) = (last.expiry, last.root.clone(), last.settles_at);
-        self.groups.push(Group { expiry, root, plain, settles_at });
+        self.groups.push(Group { expiry, dte: last.dte(self.day), root, plain, settles_at });
         for slot in slots() {
             if let Some(held) = self.group_of_slot.get_mut(slot) {
                 *held = group;
@@ -137,19 +141,24 @@ impl Lattice {
     }
 }
 
-/// Strikes of each expiry and root inside the range of days. The root is `None`
-/// where it has the plain key.
-fn chains<'a>(
-    topology: &'a Topology,
+/// Strikes of each expiry and root inside the range of days, by days to expiry
+/// and what stands behind the key's `@`; nothing where the key is plain.
+fn chains(
+    topology: &Topology,
     day: TradingDay,
     parameters: &Parameters,
-) -> BTreeMap<(TradingDay, Option<&'a str>), Strikes> {
-    let mut roots: BTreeMap<TradingDay, (i64, &str)> = BTreeMap::new();
-    let published = |expiry: TradingDay| (0..=parameters.dte_max).contains(&(expiry.0 - day.0));
-    let contracts = || topology.contracts.iter().enumerate().filter(|(_, c)| published(c.expiry));
+) -> BTreeMap<(i32, Option<Box<str>>), Strikes> {
+    let published = |c: &Contract| (0..=parameters.dte_max).contains(&c.dte(day));
+    let contracts = || topology.contracts.iter().enumerate().filter(|(_, c)| published(c));
+    // The plain root of each day, and the first date of each root that settles then.
+    let mut roots: BTreeMap<i32, (i64, &str)> = BTreeMap::new();
+    let mut dates: BTreeMap<(i32, &str), TradingDay> = BTreeMap::new();
     for (_, contract) in contracts() {
+        let dte = contract.dte(day);
+        // Ascending by expiry, so the first is the earliest.
+        dates.entry((dte, &*contract.root)).or_insert(contract.expiry);
         let candidate = (contract.settles_at.0, &*contract.root);
-        let main = roots.entry(contract.expiry).or_insert(candidate);
+        let main = roots.entry(dte).or_insert(candidate);
         // The last to settle; the underlying's own name, then the first in the
         // alphabet, where several do.
         let own = |root: &str| root == &*topology.symbol;
@@ -163,10 +172,15 @@ fn chains<'a>(
     }
     let mut chains: BTreeMap<_, Strikes> = BTreeMap::new();
     for (slot, contract) in contracts() {
-        let plain = roots.get(&contract.expiry).is_some_and(|main| main.1 == &*contract.root);
-        let root = (!plain).then_some(&*contract.root);
-        let pair =
-            chains.entry((contract.expiry, root)).or_default().entry(contract.strike).or_default();
+        let (dte, root) = (contract.dte(day), &*contract.root);
+        let first = dates.get(&(dte, root)).is_some_and(|date| *date == contract.expiry);
+        let plain = roots.get(&dte).is_some_and(|main| main.1 == root);
+        let label: Option<Box<str>> = match (first, plain) {
+            (true, true) => None,
+            (true, false) => Some(root.into()),
+            (false, _) => Some(format!("{root}-{}", contract.expiry).into()),
+        };
+        let pair = chains.entry((dte, label)).or_default().entry(contract.strike).or_default();
         let side = match contract.right {
             OptionRight::Call => &mut pair[CALL],
             OptionRight::Put => &mut pair[PUT],

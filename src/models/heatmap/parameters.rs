@@ -68,9 +68,7 @@ impl Parameters {
         if !p.rate.is_finite() || !p.carry.is_finite() {
             return refuse("heatmap.pricing", "rate and carry must be numbers");
         }
-        let mut families: Vec<_> = self.beside.iter().map(|p| p.get().family).collect();
-        families.sort_unstable();
-        if families.windows(2).any(|pair| pair[0] == pair[1]) {
+        if Chosen::any_twice(&self.beside) {
             return refuse("heatmap.beside", "names a profile twice");
         }
         Ok(())

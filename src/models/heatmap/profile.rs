@@ -1,9 +1,10 @@
 //! Named, versioned sets of definitions: what a tile's `debit` is, and where
 //! theory takes its volatility from.
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::Serialize;
 
 use super::parameters::Pricing;
+use crate::models::profile::{self, Shipped};
 
 /// The price that fills `debit` (`mid` of a single), from which profit, loss,
 /// bounds, parity and layers follow.
@@ -125,84 +126,18 @@ pub static SHIPPED: [Profile; 5] = [
     },
 ];
 
+impl Shipped for Profile {
+    const MODEL: &'static str = "heatmap";
+    const ALL: &'static [Profile] = &SHIPPED;
+
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn family(&self) -> &'static str {
+        self.family
+    }
+}
+
 /// One of [`SHIPPED`], by its name in parameters and on the command line.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Chosen(&'static Profile);
-
-/// A name that no shipped profile has.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{name:?} is no heatmap profile; there are {}", names())]
-pub struct UnknownProfile {
-    /// As asked for.
-    pub name: String,
-}
-
-fn names() -> String {
-    SHIPPED.each_ref().map(|p| p.name).join(", ")
-}
-
-impl Chosen {
-    /// The profile of a name; the family and the version may be left out.
-    ///
-    /// # Errors
-    /// When there is none.
-    pub fn named(name: &str) -> Result<Chosen, UnknownProfile> {
-        let short = |p: &Profile| {
-            let plain = p.name.strip_prefix("heatmap/").unwrap_or(p.name);
-            plain == name || plain.split('@').next() == Some(name)
-        };
-        SHIPPED
-            .iter()
-            .find(|p| p.name == name || short(p))
-            .map(Chosen)
-            .ok_or_else(|| UnknownProfile { name: name.to_owned() })
-    }
-
-    /// The profile.
-    #[must_use]
-    pub const fn get(self) -> &'static Profile {
-        self.0
-    }
-}
-
-impl Default for Chosen {
-    fn default() -> Chosen {
-        Chosen(&SHIPPED[0])
-    }
-}
-
-impl Serialize for Chosen {
-    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        self.0.name.serialize(s)
-    }
-}
-
-impl<'de> Deserialize<'de> for Chosen {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Chosen, D::Error> {
-        let name = String::deserialize(d)?;
-        Chosen::named(&name).map_err(serde::de::Error::custom)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    #[test]
-    fn names_and_families_are_unique_and_found() {
-        let names: BTreeSet<_> = SHIPPED.iter().map(|p| p.name).collect();
-        let families: BTreeSet<_> = SHIPPED.iter().map(|p| p.family).collect();
-        assert_eq!((names.len(), families.len()), (SHIPPED.len(), SHIPPED.len()));
-        for profile in &SHIPPED {
-            assert_eq!(Chosen::named(profile.name).map(|c| c.get().name), Ok(profile.name));
-            let json = serde_json::to_string(&Chosen::named(profile.name).expect("named"));
-            let back: Chosen = serde_json::from_str(&json.expect("JSON")).expect("its own name");
-            assert_eq!(back.get().name, profile.name);
-        }
-        assert_eq!(Chosen::named("theoretical").map(|c| c.get().family), Ok("heatmap_theoretical"));
-        let told = Chosen::named("heatmap/last@1").expect_err("there is none").to_string();
-        assert!(told.contains("heatmap/natural@1"), "{told}");
-    }
-}
+pub type Chosen = profile::Chosen<Profile>;

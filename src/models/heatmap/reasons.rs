@@ -3,7 +3,7 @@
 use orrery_journal::event::OptionRight;
 
 use super::spec::Leg;
-use crate::market::book::ContractState;
+use crate::market::book::{ContractState, QuoteProblem};
 
 /// What keeps a leg from being priced.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,13 +23,13 @@ pub enum Problem {
 /// # Errors
 /// The problem of the quote.
 pub fn quote(state: Option<&ContractState>) -> Result<(f64, f64), Problem> {
-    let side = |price: Option<f64>| price.filter(|p| p.is_finite() && *p > 0.0);
-    match state.map(|s| (side(s.bid), side(s.ask))) {
-        Some((Some(bid), Some(ask))) if bid <= ask => Ok((bid, ask)),
-        Some((Some(_), Some(_))) => Err(Problem::Crossed),
-        Some((None, None)) | None => Err(Problem::Missing),
-        Some(_) => Err(Problem::OneSided),
-    }
+    state.map_or(Err(QuoteProblem::Missing), ContractState::quote).map_err(
+        |problem| match problem {
+            QuoteProblem::Missing => Problem::Missing,
+            QuoteProblem::OneSided => Problem::OneSided,
+            QuoteProblem::Crossed => Problem::Crossed,
+        },
+    )
 }
 
 /// Reasons of a tile, as a set: problem x place x side, and `expired` for all

@@ -4,6 +4,8 @@
 use orrery_journal::units::NANOS_PER_SECOND;
 use serde::{Deserialize, Serialize};
 
+use crate::models::profile::is_called;
+
 /// Definitions of views.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -66,10 +68,7 @@ impl SelectorProfile {
     /// The profile of a name; the family and the version may be left out.
     #[must_use]
     pub fn named(name: &str) -> Option<SelectorProfile> {
-        SelectorProfile::ALL.into_iter().find(|p| {
-            let plain = p.name().strip_prefix("selector/").unwrap_or(p.name());
-            p.name() == name || plain == name || plain.split('@').next() == Some(name)
-        })
+        SelectorProfile::ALL.into_iter().find(|p| is_called(p.name(), name))
     }
 }
 

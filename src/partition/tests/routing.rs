@@ -47,6 +47,38 @@ fn ticks_outside_of_every_epoch_are_counted_and_change_nothing() {
 }
 
 #[test]
+fn prices_that_are_none_are_counted_where_they_would_have_been_heard() {
+    let mut stage = Stage::new("SPX");
+    let rows = quoted(spx(0..6));
+    stage.chain("I:SPX", Some(6010.0), &rows);
+    stage.wait(10 * SECOND);
+    let (spot, states) = (stage.partition.spot(), stage.partition.active_book().expect("active"));
+    let states = states.states.clone();
+    stage.printed.clear();
+    let ours = &rows[0].ticker;
+    stage.trade(ours, 0.0, 1);
+    stage.trade("SPY", -600.0, 1);
+    stage.bar(ours, 2.0, 1.0, 1.5);
+    stage.bar("I:SPX", 0.0, 6001.0, 6000.0);
+    stage.bar("I:VIX", 17.0, 18.0, 0.0);
+    index(&mut stage, 0.0);
+    stage.quote(ours, -1.0, 1.5);
+    // The news of others is none of ours.
+    stage.trade("TSLA", 0.0, 1);
+    stage.wait(10 * SECOND);
+    let c = *stage.partition.counters();
+    let counts = (c.refused_trades, c.refused_bars, c.refused_index_values, c.refused_quotes);
+    assert_eq!(counts, (2, 3, 1, 1));
+    assert_eq!(stage.partition.spot(), spot);
+    assert_eq!(stage.partition.active_book().expect("active").states[1..], states[1..]);
+    // A side below 0 was not stated: what was known of it stands.
+    assert_eq!(stage.partition.active_book().expect("active").states[0].mid(), states[0].mid());
+    let said = told(&stage, "epoch").expect("said");
+    assert!(said.contains(r#""refused_quotes":1,"refused_trades":2,"refused_bars":3"#), "{said}");
+    stage.reborn();
+}
+
+#[test]
 fn the_newest_spot_counts_and_the_better_source_at_one_moment() {
     let mut stage = Stage::new("SPX");
     let spot = |stage: &Stage| stage.partition.spot().map(|s| (s.value, s.source));

@@ -261,6 +261,11 @@ fn views_carry_ts_ahead_of_their_own_fields_and_spx_alone_the_bare_names() {
     );
     assert_eq!(keys("NDX", "market_mode"), [own("NDX", "market_mode")]);
     assert_eq!(
+        keys("SPX", "vix_regime"),
+        ["massive:vix_regime:model:latest".into(), own("SPX", "vix_regime")]
+    );
+    assert_eq!(keys("NDX", "vix_regime"), [own("NDX", "vix_regime")]);
+    assert_eq!(
         keys("NDX", "selector"),
         ["massive:selector:model:I:NDX:latest".into(), own("NDX", "selector")]
     );

@@ -66,6 +66,11 @@ pub(super) fn market_mode(page: &mut Page<'_>) -> Result<(), RenderError> {
     if page.symbol() == UNSUFFIXED_SYMBOL { put(page, &[Name::MarketMode]) } else { Ok(()) }
 }
 
+/// The same.
+pub(super) fn vix_regime(page: &mut Page<'_>) -> Result<(), RenderError> {
+    if page.symbol() == UNSUFFIXED_SYMBOL { put(page, &[Name::VixRegime]) } else { Ok(()) }
+}
+
 pub(super) fn selector(page: &mut Page<'_>) -> Result<(), RenderError> {
     put(page, &[Name::Selector])
 }

@@ -50,6 +50,12 @@ pub enum Session {
     AfterHours,
 }
 
+/// From this volatility the regime is `goldilocks_1`.
+pub const GOLDILOCKS_1_LEAST: f64 = 17.0;
+/// From this volatility the regime is `goldilocks_2`.
+pub const GOLDILOCKS_2_LEAST: f64 = 23.0;
+/// From this volatility the regime is `chaos`.
+pub const CHAOS_LEAST: f64 = 32.0;
 /// Up to this volatility the strategy timewarp applies.
 pub const TIMEWARP_MOST: f64 = 17.0;
 /// From this volatility the strategy batman applies.
@@ -64,9 +70,9 @@ impl Regime {
     #[must_use]
     pub fn of(vix: f64) -> Regime {
         match vix {
-            v if v >= 32.0 => Regime::Chaos,
-            v if v >= 23.0 => Regime::Goldilocks2,
-            v if v >= 17.0 => Regime::Goldilocks1,
+            v if v >= CHAOS_LEAST => Regime::Chaos,
+            v if v >= GOLDILOCKS_2_LEAST => Regime::Goldilocks2,
+            v if v >= GOLDILOCKS_1_LEAST => Regime::Goldilocks1,
             _ => Regime::Zombieland,
         }
     }

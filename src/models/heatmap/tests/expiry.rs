@@ -52,6 +52,31 @@ fn roots_are_lattices_of_their_own() {
 }
 
 #[test]
+fn two_dates_that_settle_on_one_day_do_not_share_tiles() {
+    let first = five_strikes();
+    let mut contracts: Vec<Contract> = first.topology.contracts.clone();
+    let mut states = first.states.clone();
+    for (contract, state) in first.topology.contracts.iter().zip(&first.states) {
+        let mut dated = contract.clone();
+        // Nobody trades on that date.
+        dated.expiry = TradingDay(contract.expiry.0 + 1);
+        dated.ticker = format!("LATER{}", contract.ticker).into();
+        contracts.push(dated);
+        states.push(ContractState { bid: state.bid.map(|p| p - 1.0), ..*state });
+    }
+    let body = emitted(&book(contracts, states));
+    assert_eq!(body["dtes_available"], serde_json::json!([2]));
+    let tiles = body["tiles"].as_object().expect("a map");
+    let plain = tiles.keys().filter(|key| !key.contains('@')).count();
+    assert_eq!((plain, tiles.len()), (19, 38));
+    let mid = |key: &str| tiles[key]["call"]["mid"].as_f64();
+    assert_eq!(mid("single:2:0:100"), mid("single:2:0:100@SPXW-1970-01-05").map(|mid| mid + 0.5));
+    let days: Vec<_> = body["expiries"].as_array().expect("a list").iter().collect();
+    assert_eq!(days.iter().map(|e| &e["dte"]).collect::<Vec<_>>(), [2, 2]);
+    assert_ne!(days[0]["expiry"], days[1]["expiry"]);
+}
+
+#[test]
 fn a_contract_that_settled_has_no_price() {
     let book = two_roots();
     let mut model = Heatmap::default();

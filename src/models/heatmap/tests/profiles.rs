@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::market::black_scholes::Terms;
-use crate::models::heatmap::profile::SHIPPED;
 use orrery_journal::event::OptionRight;
 
 fn asked(book: &Book, profile: &str) -> Value {
@@ -159,7 +158,7 @@ fn a_quiet_tile_changes_with_theory_only() {
 
 #[test]
 fn profiles_run_beside_each_other_under_names_of_their_own() {
-    let beside = SHIPPED.iter().filter_map(|p| Chosen::named(p.name).ok()).collect();
+    let beside = Chosen::all().collect();
     let parameters = Parameters { beside, ..Parameters::default() };
     assert_eq!(parameters.check(), Ok(()));
     let families: Vec<_> = Heatmap::all(&parameters).map(|m| m.family()).collect();

@@ -4,7 +4,6 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::models::heatmap::profile::SHIPPED;
 
 /// A step of a random session.
 #[derive(Clone, Debug)]
@@ -102,9 +101,7 @@ impl Session {
 fn models() -> Vec<Heatmap> {
     let pricing = Pricing { rate: 0.04, carry: 0.01, ..Pricing::default() };
     let parameters = Parameters { strikes_each_side: 1, pricing, ..Parameters::default() };
-    SHIPPED
-        .iter()
-        .filter_map(|p| Chosen::named(p.name).ok())
+    Chosen::all()
         .map(|profile| Heatmap::new(&Parameters { profile, ..parameters.clone() }))
         .collect()
 }
