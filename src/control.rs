@@ -80,6 +80,36 @@ pub struct Plane {
     pub spot: Option<Spot>,
 }
 
+/// A gamma level with the contracts that make it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explained {
+    /// The moment of the answer.
+    pub moment: Moment,
+    /// Profile that defines the level.
+    pub profile: String,
+    /// Where it lies, or its size; `None` when there is no such level.
+    pub level: Option<f64>,
+    /// Sum of what the contracts add.
+    pub value: f64,
+    /// All contracts that add anything, the largest first.
+    pub contracts: Vec<LevelShare>,
+}
+
+/// One contract's part in a level.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LevelShare {
+    /// The contract.
+    pub ticker: Box<str>,
+    /// Expiration date.
+    pub expiry: TradingDay,
+    /// Strike, points.
+    pub strike: f64,
+    /// What it adds.
+    pub value: f64,
+    /// Its size in the sum of all sizes.
+    pub share: f64,
+}
+
 /// Which version of a family.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Which {
@@ -197,6 +227,20 @@ pub trait Backend: journal::Operations + Send + Sync + 'static {
         epoch: Option<EpochId>,
         as_of: AsOf,
     ) -> Result<Plane, BackendError>;
+
+    /// The contracts behind a level of a symbol, by its name in bodies, under a
+    /// profile of gex (the configured one for `None`).
+    ///
+    /// # Errors
+    /// An unknown symbol, level or profile, no chain
+    /// ([`BackendError::Precondition`]), a moment outside of the journal, damage.
+    fn explain(
+        &self,
+        symbol: &str,
+        level: &str,
+        profile: Option<&str>,
+        as_of: AsOf,
+    ) -> Result<Explained, BackendError>;
 
     /// Symbols and families that have artifacts, ascending.
     ///

@@ -129,6 +129,12 @@ impl Partition {
         }
     }
 
+    /// Everything that decides about its output.
+    #[must_use]
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
     /// Symbol of the underlying: `SPX`.
     #[must_use]
     pub fn symbol(&self) -> &str {

@@ -17,10 +17,12 @@ use orrery_replay::fold::EpochId;
 use super::Archive;
 use crate::clock::Stopwatch;
 use crate::control::{
-    AsOf, Backend, BackendError, Epochs, Plane, ReplayDifference, ReplayOrder, ReplayProgress,
-    ReplaySummary, Which,
+    AsOf, Backend, BackendError, Epochs, Explained, LevelShare, Plane, ReplayDifference,
+    ReplayOrder, ReplayProgress, ReplaySummary, Which,
 };
 use crate::market::epoch::Moment;
+use crate::models::gex::explain::{Level, Share, explain};
+use crate::models::gex::profile::Chosen;
 use crate::partition::Partition;
 
 impl Archive {
@@ -138,6 +140,41 @@ impl Backend for Archive {
             };
             let day = self.journal.day_of(moment.at);
             Ok(Plane { moment, day, book: book.clone(), spot: partition.spot() })
+        })
+    }
+
+    fn explain(
+        &self,
+        symbol: &str,
+        level: &str,
+        profile: Option<&str>,
+        as_of: AsOf,
+    ) -> Result<Explained, BackendError> {
+        let unknown = |what, name: &str| BackendError::Unknown { what, name: name.to_owned() };
+        let named = Level::named(level).ok_or_else(|| unknown("level", level))?;
+        let chosen =
+            profile.map(|name| Chosen::named(name).map_err(|_| unknown("gex profile", name)));
+        let chosen = chosen.transpose()?;
+        self.ask(symbol, as_of, |moment, partition| {
+            let gex = &partition.parameters().gex;
+            let found = explain(&partition.market(), gex, chosen.unwrap_or(gex.profile), named);
+            let found = found.ok_or_else(|| {
+                BackendError::Precondition(format!("{symbol} has no chain at event {}", moment.seq))
+            })?;
+            let share = |share: Share| LevelShare {
+                ticker: share.ticker,
+                expiry: share.expiry,
+                strike: share.strike,
+                value: share.value,
+                share: share.share,
+            };
+            Ok(Explained {
+                moment,
+                profile: found.profile.to_owned(),
+                level: found.level,
+                value: found.value,
+                contracts: found.contracts.into_iter().map(share).collect(),
+            })
         })
     }
 

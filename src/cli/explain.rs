@@ -68,7 +68,7 @@ pub fn run(common: &Common, command: &Explain) -> anyhow::Result<Exit> {
         .map(|c| {
             vec![
                 c.ticker.to_string(),
-                c.expiry.clone(),
+                c.expiry.to_string(),
                 format!("{}", c.strike),
                 format!("{:.4e}", c.value),
                 format!("{:.2} %", c.share * 100.0),

@@ -18,7 +18,7 @@ use tonic::{Code, Request, Response, Status};
 use super::calls::{Calls, deadline};
 use super::page::{self, Page};
 use super::status::{invalid, no_artifact, refusal};
-use super::{BackendError, Which, convert};
+use super::{BackendError, LevelShare, Which, convert};
 use crate::shelf::Shelf;
 
 use watch::{Watch, Watched};
@@ -181,6 +181,38 @@ impl ArtifactService for Artifacts {
         found.map(Response::new).map_err(|version| {
             no_artifact(&asked.symbol, &asked.family, &format!("version {version}"))
         })
+    }
+
+    async fn explain_level(
+        &self,
+        request: Request<v1::ExplainLevelRequest>,
+    ) -> Result<Response<v1::ExplainLevelResponse>, Status> {
+        let deadline = deadline(&request);
+        let asked = request.into_inner();
+        let symbol = convert::symbol(&asked.symbol)?.to_owned();
+        let level = convert::name("level", &asked.level)?.to_owned();
+        let profile = (!asked.profile.is_empty()).then_some(asked.profile);
+        let as_of = convert::as_of(asked.as_of)?;
+        let most = page::size(asked.max_contracts, 100, 10_000)?;
+        let found = self
+            .calls
+            .ask(deadline, move |b| b.explain(&symbol, &level, profile.as_deref(), as_of))
+            .await?;
+        let share = |share: &LevelShare| v1::LevelShare {
+            ticker: share.ticker.to_string(),
+            expiration: convert::date(share.expiry),
+            strike: share.strike,
+            value: share.value,
+            share: share.share,
+        };
+        Ok(Response::new(v1::ExplainLevelResponse {
+            moment: Some(convert::moment(found.moment)),
+            profile: found.profile,
+            level: found.level,
+            value: found.value,
+            contracts: found.contracts.iter().take(most).map(share).collect(),
+            total: found.contracts.len() as u64,
+        }))
     }
 
     type WatchArtifactsStream =

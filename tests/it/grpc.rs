@@ -274,6 +274,42 @@ fn artifacts_by_version_as_of_and_as_lists() {
 }
 
 #[test]
+fn a_level_is_explained_by_its_contracts() {
+    let served = Served::start();
+    served.runtime.block_on(async {
+        let mut client = ArtifactServiceClient::new(channel(&served).await);
+        let asked = v1::ExplainLevelRequest {
+            symbol: spx(),
+            level: "call_wall".into(),
+            profile: "inverse-oi".into(),
+            as_of: at_seq(200),
+            max_contracts: 2,
+        };
+        let told = client.explain_level(asked.clone()).await.expect("an answer").into_inner();
+        assert_eq!((told.profile.as_str(), told.level), ("gex/inverse-oi@1", Some(6540.0)));
+        assert_eq!((told.moment.expect("a moment").seq, told.total), (200, 3));
+        let strikes: Vec<f64> = told.contracts.iter().map(|c| c.strike).collect();
+        assert_eq!(strikes, [6540.0, 6541.0], "the largest, as many as were asked for");
+        let first = &told.contracts[0];
+        assert_eq!((first.value, first.share), (100.0, 0.5));
+        assert_eq!(first.expiration, Some(v1::Date { year: 2026, month: 8, day: 19 }));
+        let flip = v1::ExplainLevelRequest {
+            level: "flip".into(),
+            profile: String::new(),
+            max_contracts: 0,
+            ..asked.clone()
+        };
+        let told = client.explain_level(flip).await.expect("an answer").into_inner();
+        assert_eq!((told.level, told.contracts.len()), (None, 3), "there is none");
+        for (level, code) in [("nothing", Code::NotFound), ("", Code::InvalidArgument)] {
+            let wrong = v1::ExplainLevelRequest { level: level.into(), ..asked.clone() };
+            let refused = client.explain_level(wrong).await.expect_err("no such level");
+            assert_eq!(refused.code(), code, "{refused:?}");
+        }
+    });
+}
+
+#[test]
 fn a_watcher_resumes_without_loss_or_repeat_and_hears_heartbeats() {
     let served = Served::start();
     for version in 1..=3 {

@@ -85,6 +85,33 @@ fn artifact(url: &str, family: &str, version: u64) -> (v1::ArtifactHeader, Value
     (header, serde_json::from_slice(&artifact.body).expect("JSON"))
 }
 
+/// The contracts behind the call wall of SPX over gRPC, as the command line prints
+/// them, and the event on which the answer stands.
+fn explained(url: &str) -> (u64, Value) {
+    let asked = v1::ExplainLevelRequest {
+        symbol: "SPX".into(),
+        level: "call_wall".into(),
+        profile: "all-short-oi".into(),
+        as_of: None,
+        max_contracts: 10_000,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let told = runtime.expect("a runtime").block_on(async {
+        let client = ArtifactServiceClient::connect(url.to_owned()).await;
+        client.expect("a connection").explain_level(asked).await.expect("an answer").into_inner()
+    });
+    let contract = |c: &v1::LevelShare| {
+        let date = c.expiration.as_ref().expect("a date");
+        serde_json::json!({"ticker": c.ticker,
+            "expiry": format!("{:04}-{:02}-{:02}", date.year, date.month, date.day),
+            "strike": c.strike, "value": c.value, "share": c.share})
+    };
+    let contracts: Vec<Value> = told.contracts.iter().map(contract).collect();
+    let whole = serde_json::json!({"profile": told.profile, "level": told.level,
+        "value": told.value, "contracts": contracts});
+    (told.moment.expect("a moment").seq, whole)
+}
+
 #[test]
 fn a_live_session_serves_drains_and_replays_identically() {
     let (orrery, redis) = (Orrery::new(), RedisServer::start());
@@ -125,6 +152,7 @@ fn a_live_session_serves_drains_and_replays_identically() {
     assert_eq!(held["header"]["profile"], "flow/lee-ready@1");
     let held_version = held["header"]["version"].as_u64().expect("a version");
     assert_eq!(held["body"], artifact(&live.url, "flow", held_version).1, "one body, two ways");
+    let (seq, explained) = explained(&live.url);
     let (status, page) = live.get("/");
     assert!(status == 200 && page.contains("<canvas"), "{page}");
     assert_eq!(live.terminate(), 0, "SIGTERM drains and ends well");
@@ -137,6 +165,12 @@ fn a_live_session_serves_drains_and_replays_identically() {
         assert_eq!(report["identical"], true, "live equals replay: {report:#}");
         assert!(report["artifacts"].as_u64() > Some(4), "{report:#}");
     }
+    // What gRPC said of a level is what the command line says of that moment.
+    let at = format!("seq:{seq}");
+    let told = ["explain", "call_wall", "SPX", "--profile", "all-short-oi", "--at", &at, "--json"];
+    let told = orrery.run(&told).expect(0).json();
+    assert_eq!(told, explained, "at {at}");
+    assert!(told["contracts"].as_array().is_some_and(|c| !c.is_empty()), "{told:#}");
     // And once more without anything derived from the live run.
     let recorded = orrery.headers("SPX", "gex");
     std::fs::remove_dir_all(orrery.data().join("derived")).expect("derived data");

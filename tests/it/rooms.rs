@@ -18,7 +18,7 @@ const SHARED: [&str; 3] = ["parameters", "profile", "testing"];
 /// Who may know a model by name besides `src/models.rs`, the registry, and
 /// `src/models/parameters.rs`: commands that ask one model a question of its own,
 /// and views, which join what models of known families have said.
-const ASK_A_MODEL: &[&str] = &["src/cli/", "src/views/"];
+const ASK_A_MODEL: &[&str] = &["src/backend/", "src/cli/", "src/views/"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -13,8 +13,8 @@ use orrery::control::events::{EventFilter, EventRange, Found, ReadDone, Start, T
 use orrery::control::journal::Operations;
 use orrery::control::proving::{Given, SignedCheckpoint, Wanted};
 use orrery::control::{
-    self, AsOf, Backend, BackendError, Epochs, Plane, ReplayDifference, ReplayOrder,
-    ReplayProgress, ReplaySummary, Which,
+    self, AsOf, Backend, BackendError, Epochs, Explained, LevelShare, Plane, ReplayDifference,
+    ReplayOrder, ReplayProgress, ReplaySummary, Which,
 };
 use orrery::gateway::{self, LIMITS, Limits, Parts};
 use orrery::market::book::{Book, Contract, ContractState, Spot, SpotSource, Topology};
@@ -398,6 +398,33 @@ impl Backend for Fake {
             day: TradingDay::parse("2026-08-19").expect("a date"),
             book: Book { topology, states },
             spot: Some(Spot { value: 6540.25, at: moment.at, source: SpotSource::Index }),
+        })
+    }
+
+    fn explain(
+        &self,
+        symbol: &str,
+        level: &str,
+        profile: Option<&str>,
+        as_of: AsOf,
+    ) -> Result<Explained, BackendError> {
+        known(symbol)?;
+        if level == "nothing" {
+            return Err(BackendError::Unknown { what: "level", name: level.to_owned() });
+        }
+        let share = |n: u32| LevelShare {
+            ticker: format!("O:SPXW260819C0{}000", 6540 + n).into(),
+            expiry: TradingDay::parse("2026-08-19").expect("a date"),
+            strike: f64::from(6540 + n),
+            value: f64::from(100 - n),
+            share: 1.0 / f64::from(n + 2),
+        };
+        Ok(Explained {
+            moment: self.moment(as_of)?,
+            profile: format!("gex/{}@1", profile.unwrap_or("naive-oi")),
+            level: (level != "flip").then_some(6540.0),
+            value: 297.0,
+            contracts: (0..3).map(share).collect(),
         })
     }
 

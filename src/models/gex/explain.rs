@@ -4,7 +4,8 @@
 //! the level are asked again, contract by contract.
 
 use orrery_journal::event::OptionRight;
-use serde::Serialize;
+use orrery_journal::units::TradingDay;
+use serde::{Serialize, Serializer};
 
 use super::Parameters;
 use super::body::{Parts, strike_exposures};
@@ -57,13 +58,18 @@ pub struct Share {
     /// The contract.
     pub ticker: Box<str>,
     /// Expiration date.
-    pub expiry: String,
+    #[serde(serialize_with = "as_text")]
+    pub expiry: TradingDay,
     /// Strike.
     pub strike: f64,
     /// What it adds: exposure in the profile's unit, signed, or contracts.
     pub value: f64,
     /// Its size in the sum of all sizes.
     pub share: f64,
+}
+
+fn as_text<S: Serializer>(day: &TradingDay, s: S) -> Result<S::Ok, S::Error> {
+    s.collect_str(day)
 }
 
 /// A level with the contracts that make it.
@@ -156,7 +162,7 @@ pub fn explain(
     found.sort_by(|(_, a), (_, b)| b.abs().total_cmp(&a.abs()));
     let share = |(contract, value): (&Contract, f64)| Share {
         ticker: contract.ticker.clone(),
-        expiry: contract.expiry.to_string(),
+        expiry: contract.expiry,
         strike: contract.strike.to_f64(),
         value,
         share: value.abs() / size,
