@@ -193,7 +193,8 @@ impl ArtifactService for Artifacts {
         let level = convert::name("level", &asked.level)?.to_owned();
         let profile = (!asked.profile.is_empty()).then_some(asked.profile);
         let as_of = convert::as_of(asked.as_of)?;
-        let most = page::size(asked.max_contracts, 100, 10_000)?;
+        let most = page::size(asked.max_contracts, 100, 10_000)
+            .map_err(|_| invalid("max_contracts", "cannot be negative"))?;
         let found = self
             .calls
             .ask(deadline, move |b| b.explain(&symbol, &level, profile.as_deref(), as_of))

@@ -139,6 +139,7 @@ proptest! {
 #[test]
 fn every_registered_model_and_view_speaks() {
     let mut silent = rules::families::<Registered>(&parameters());
+    silent.extend(Registered::views().iter().map(|view| view.family()));
     assert!(silent.len() > 12, "{silent:?}");
     for seed in 0..8 {
         let (made, _) = rules::fold::<Registered>(&stream(&acts(seed, 300)));
