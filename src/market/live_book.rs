@@ -2,7 +2,7 @@
 //! whether enough of them are there to show the epoch to anybody.
 //!
 //! Rule of freshness: what is older by the vendor's clock never overwrites what
-//! is newer; a chain is judged by [`admission`], one group of values after the
+//! is newer; a chain is judged by `admission`, one group of values after the
 //! other. An absent value never overwrites a known quote or trade, but a chain
 //! that no longer states a greek takes it back: unknown is not "as before".
 
