@@ -18,10 +18,12 @@ use orrery_journal::{AppendError, Head, Journal, ReadError, Writer};
 use crate::feeds::Format;
 use crate::import::ledger::{Disk, Ledger, Promise};
 use crate::import::merge::{Merge, Source};
+pub use crate::import::own::{RebuildError, is_export, rebuild};
 pub use crate::import::report::{FileReport, ImportReport, Outcome};
 
 mod ledger;
 mod merge;
+mod own;
 mod report;
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,9 @@ use super::exit::Exit;
 use super::{Common, epochs, open, output, sync};
 use crate::clock::{self, Stopwatch};
 use crate::feeds::Format;
-use crate::import::{ImportOptions, ImportReport, Input, Outcome, import};
+use crate::import::{
+    ImportOptions, ImportReport, Input, Outcome, Progress, import, is_export, rebuild,
+};
 use crate::partition::Partition;
 
 /// Journal captured market files and fold them.
@@ -21,6 +23,9 @@ use crate::partition::Partition;
 /// gzip included, or told as FORMAT=PATH. Several files are merged by time.
 /// Importing a file twice adds nothing; an interrupted import goes on where it
 /// stopped.
+///
+/// A folder that `orrery export --form jsonl` wrote gives the same journal again,
+/// event by event; such folders are imported oldest day first and by themselves.
 ///
 /// Exit code 0: all input was taken or was there. 1: some of it was refused
 /// (it is kept in quarantine with its reason). 2: nothing could be done.
@@ -97,6 +102,16 @@ pub fn run(common: &Common, command: &Import) -> anyhow::Result<Exit> {
         CalendarName::NewYork => Calendar::NewYork,
         CalendarName::Utc => Calendar::Utc,
     });
+    let exports = inputs.iter().filter(|input| is_export(&input.path)).count();
+    if exports > 0 && exports < inputs.len() {
+        bail!("an export of orrery's own is imported by itself, not together with other files");
+    }
+    let calendar = match (calendar, inputs.first()) {
+        (None, Some(input)) if exports > 0 => {
+            crate::export::read::manifest(&input.path)?.calendar()
+        }
+        _ => calendar,
+    };
     let data = open::or_create(common, calendar, command.sync.mode())?;
     let watch = Stopwatch::start();
     let report = append(command, &data, &inputs)?;
@@ -166,11 +181,18 @@ fn append(command: &Import, data: &open::Data, inputs: &[Input]) -> anyhow::Resu
             output::line(format!("acknowledged {head}"));
         }
     };
-    let report = import(&data.journal, &writer, inputs, &options, &mut |p| {
+    let mut progress = |p: Progress<'_>| {
         bar.set_length(p.bytes_total);
         bar.set_position(p.bytes);
         tell();
-    })?;
+    };
+    let mut report = ImportReport::default();
+    for input in inputs.iter().filter(|input| is_export(&input.path)) {
+        report.join(rebuild(&data.journal, &writer, &input.path, &options, &mut progress)?);
+    }
+    if report.files.is_empty() {
+        report = import(&data.journal, &writer, inputs, &options, &mut progress)?;
+    }
     bar.finish_and_clear();
     writer.close()?;
     tell();
@@ -190,7 +212,10 @@ impl From<&crate::import::FileReport> for File {
     fn from(f: &crate::import::FileReport) -> File {
         File {
             path: f.path.display().to_string(),
-            format: f.format.map(Format::name),
+            format: match is_export(&f.path) {
+                true => Some("orrery-export"),
+                false => f.format.map(Format::name),
+            },
             outcome: match &f.outcome {
                 Outcome::Read if f.was_there() => "nothing new".to_owned(),
                 Outcome::Read => "read".to_owned(),

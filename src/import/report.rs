@@ -133,6 +133,20 @@ pub struct ImportReport {
 }
 
 impl ImportReport {
+    /// Takes what another import did after this one.
+    pub fn join(&mut self, later: ImportReport) {
+        let ImportReport { files, added, seqs, .. } = later;
+        self.added += added;
+        self.seqs = match (self.seqs, seqs) {
+            (Some((first, _)), Some((_, last))) => Some((first, last)),
+            (ours, theirs) => ours.or(theirs),
+        };
+        let files = self.files.drain(..).chain(files).collect();
+        let (added, seqs) = (self.added, self.seqs);
+        *self = ImportReport { files, added, seqs, ..ImportReport::default() };
+        self.sum();
+    }
+
     pub(super) fn sum(&mut self) {
         for file in &self.files {
             for (kind, count) in &file.kinds {

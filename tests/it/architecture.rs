@@ -13,7 +13,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("partition", &["market", "models", "views"]),
     ("world", &["market", "models", "views", "partition"]),
     ("feeds", &["market"]),
-    ("import", &["feeds", "market"]),
+    ("import", &["export", "feeds", "market"]),
     ("export", &["feeds"]),
     ("shelf", &[]),
     ("clock", &[]),
@@ -69,6 +69,8 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("redis::", &["src/projector", "src/cli.rs"]),
     ("orrery_proto", &["src/control", "src/gateway"]),
     ("axum::", &["src/gateway"]),
+    ("parquet::", &["src/export"]),
+    ("flatbuffers::", &["src/export"]),
     ("tonic::", &["src/control", "src/gateway", "proto/src"]),
     ("SystemTime::now", &["src/clock.rs"]),
     // The projector's is the runtime's: waiting, never a moment of the market.

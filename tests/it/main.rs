@@ -13,6 +13,7 @@ mod day;
 mod determinism;
 mod events;
 mod export;
+mod export_tables;
 mod flow;
 mod folding;
 mod gravity;

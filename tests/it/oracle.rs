@@ -12,7 +12,7 @@ use orrery_journal::event::OptionRight;
 use crate::support::{Orrery, shared, unpacked};
 
 /// The interpreter with the packages, or `None` with a line that says so.
-fn python() -> Option<PathBuf> {
+pub fn python() -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/oracles/bin/python");
     if !path.exists() {
         println!("skipped: {} is absent; `cargo xtask setup` makes it", path.display());
@@ -22,7 +22,7 @@ fn python() -> Option<PathBuf> {
 }
 
 #[track_caller]
-fn agree(python: &Path, script: &str, arguments: &[&Path]) {
+pub fn agree(python: &Path, script: &str, arguments: &[&Path]) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracles").join(script);
     let ran = Command::new(python).arg(&script).args(arguments).output().expect("python runs");
     let (out, err) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));

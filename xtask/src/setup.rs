@@ -64,10 +64,14 @@ fn oracles() -> Result<(), String> {
         install(&["python3-venv"])?;
         make()?;
     }
-    let pip = Path::new(ORACLES).join("bin/pip");
+    // By the interpreter: the script `pip` names the folder that it was made in,
+    // which is another one after a move.
+    let python = Path::new(ORACLES).join("bin/python");
     step(
         "python packages",
-        Command::new(pip).args([
+        Command::new(python).args([
+            "-m",
+            "pip",
             "install",
             "-q",
             "--disable-pip-version-check",
