@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 
 use orrery_journal::ReadError;
 use orrery_journal::event::RowsError;
-use orrery_journal::units::{Seq, TradingDay};
+use orrery_journal::units::Seq;
 use serde::Serialize;
 
 pub use self::files::{FormError, RowForm, Written};
@@ -85,17 +85,6 @@ pub struct Exported {
     pub bytes: u64,
     /// Events that this form has no place for, by kind.
     pub left_out: BTreeMap<&'static str, u64>,
-}
-
-/// A trading day, or its part that is exported.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Selected {
-    /// The day.
-    pub day: TradingDay,
-    /// First event.
-    pub first: Seq,
-    /// Last event.
-    pub last: Seq,
 }
 
 /// Told the event that was reached; may stop the export.

@@ -146,8 +146,19 @@ fn tables(common: &Common, command: &Export, form: RowForm) -> anyhow::Result<Ex
         symbols: command.symbol.clone(),
         families: command.family.clone(),
     };
+    if wanted.instruments.as_ref().is_some_and(Vec::is_empty) {
+        bail!("nothing in the journal is folded into {}", command.symbol.join(" or "));
+    }
     if artifacts {
         open::catch_up(&archive)?;
+        let there = archive.families()?;
+        if let Some(none) = command.family.iter().find(|f| there.iter().all(|(_, is)| **is != ***f))
+        {
+            let mut names: Vec<&str> = there.iter().map(|(_, family)| &**family).collect();
+            names.sort_unstable();
+            names.dedup();
+            bail!("there is no family `{none}`; there are {}", names.join(", "));
+        }
     }
     let (to, configuration) = (&command.to, world.configuration());
     let mut rows = Rows::begin(journal, to, form, days.clone(), wanted, configuration)?;

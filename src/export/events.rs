@@ -8,24 +8,24 @@ use orrery_journal::event::{
     Body, ChainRow, ChainRows, Event, ExerciseStyle, JournalEvent, Kind, OptionRight,
 };
 use orrery_journal::units::{Address, InstrumentId, TradingDay};
-use orrery_journal::{Filter, Journal, ReadError};
+use orrery_journal::{DaySummary, Filter, Journal, ReadError};
 
 use super::files::{FileId, Files};
 use super::table::{Cell, Table};
-use super::{ExportError, Progress, Selected};
+use super::{ExportError, Progress};
 
 /// Writes the events of a day that the filter lets through.
 pub(super) fn day(
     journal: &Journal,
-    selected: &Selected,
+    day: &DaySummary,
     filter: &Filter,
     files: &mut Files,
     counts: &mut BTreeMap<&'static str, u64>,
     progress: Progress<'_>,
 ) -> Result<(), ExportError> {
-    let mut writer = Writer { journal, day: selected.day, files, open: BTreeMap::new() };
-    for events in journal.read_matching(selected.first, selected.last, filter.clone()) {
-        let mut reached = selected.first;
+    let mut writer = Writer { journal, day: day.day, files, open: BTreeMap::new() };
+    for events in journal.read_matching(day.first, day.last, filter.clone()) {
+        let mut reached = day.first;
         for event in events? {
             reached = event.seq;
             writer.event(&event)?;

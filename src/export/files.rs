@@ -149,6 +149,8 @@ pub(super) struct Files {
     /// Of every file; each adds its own.
     metadata: Vec<(String, String)>,
     open: BTreeMap<FileId, Open>,
+    /// What waits in all of them for a batch, in bytes.
+    held: usize,
     next: usize,
     written: Vec<Written>,
 }
@@ -156,7 +158,8 @@ pub(super) struct Files {
 impl Files {
     pub(super) fn new(root: &Path, form: RowForm, metadata: Vec<(String, String)>) -> Files {
         let root = root.to_path_buf();
-        Files { root, form, metadata, open: BTreeMap::new(), next: 0, written: Vec::new() }
+        let (open, written) = (BTreeMap::new(), Vec::new());
+        Files { root, form, metadata, open, held: 0, next: 0, written }
     }
 
     pub(super) const fn form(&self) -> RowForm {
@@ -208,21 +211,22 @@ impl Files {
     /// Adds a row to an open file.
     pub(super) fn row(&mut self, id: FileId, row: &[Cell<'_>]) -> Result<(), ExportError> {
         let Some(open) = self.open.get_mut(&id) else { return Ok(()) };
+        let before = open.held();
         if let Err(source) = open.push(row) {
             let path = open.path.clone();
             return Err(self.failed(&path)(source));
         }
+        self.held = (self.held + open.held()).saturating_sub(before);
         Ok(())
     }
 
     /// Writes the largest batches until what waits is within its bound.
     pub(super) fn relieve(&mut self) -> Result<(), ExportError> {
-        let mut held: usize = self.open.values().map(Open::held).sum();
-        while held > HELD_BYTES_MAX {
+        while self.held > HELD_BYTES_MAX {
             let Some(largest) = self.open.values_mut().max_by_key(|open| open.held()) else {
                 return Ok(());
             };
-            held = held.saturating_sub(largest.held());
+            self.held = self.held.saturating_sub(largest.held());
             let path = largest.path.clone();
             largest.flush().map_err(self.failed(&path))?;
         }
@@ -236,6 +240,7 @@ impl Files {
             let written = open.close().map_err(self.failed(&path))?;
             self.written.push(written);
         }
+        self.held = 0;
         Ok(())
     }
 

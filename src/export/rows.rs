@@ -26,7 +26,7 @@ use super::artifacts::Artifacts;
 use super::events;
 use super::files::{Files, RowForm, Written};
 use super::manifest::{FORMAT, MANIFEST, Manifest, ManifestDay, calendar_name};
-use super::{ExportError, Folder, Progress, Selected};
+use super::{ExportError, Folder, Progress};
 
 /// Which rows.
 #[derive(Clone, Debug, Default)]
@@ -118,9 +118,8 @@ impl<'a> Rows<'a> {
             Some(ids) => Filter::new().instruments(ids.iter().copied().chain([InstrumentId::NONE])),
         };
         for day in &self.days {
-            let selected = Selected { day: day.day, first: day.first, last: day.last };
             let (files, counts) = (&mut self.files, &mut self.events);
-            events::day(self.journal, &selected, &filter, files, counts, progress)?;
+            events::day(self.journal, day, &filter, files, counts, progress)?;
         }
         self.whole = self.wanted.instruments.is_none();
         Ok(())

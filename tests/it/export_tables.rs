@@ -227,6 +227,14 @@ fn tables_are_chosen_by_kind_family_and_symbol() {
     assert!(refused.stderr.contains("--form jsonl"), "{}", refused.stderr);
     let refused = orrery.run(&["export", "--to", text(&to("d")), "--symbol", "SPX"]).expect(2);
     assert!(refused.stderr.contains("choose tables"), "{}", refused.stderr);
+    for (args, word) in [
+        (["--symbol", "NOPE"], "folded into NOPE"),
+        (["--family", "gexx"], "no family `gexx`; there are bias_lfi,"),
+    ] {
+        let refused = export(&to("e"), &args).expect(2);
+        assert!(refused.stderr.contains(word), "{}", refused.stderr);
+        assert!(!to("e").exists(), "nothing is begun");
+    }
 }
 
 const SECOND: i64 = 1_000_000_000;
