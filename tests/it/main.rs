@@ -27,6 +27,7 @@ mod ops;
 mod oracle;
 mod proof;
 mod properties;
+mod python;
 mod quality;
 mod redis;
 mod rooms;

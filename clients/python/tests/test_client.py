@@ -1,0 +1,271 @@
+"""The client against a running server.
+
+Needs ORRERY_RECORDED, the address of a server whose journal holds a made-up session
+and does not grow, and ORRERY_LIVE, of one with a simulated feed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import os
+import socket
+import threading
+import unittest
+from decimal import Decimal
+from itertools import islice
+
+import orrery_client
+from orrery_client import AsyncClient, Client
+
+RECORDED = os.environ["ORRERY_RECORDED"]
+LIVE = os.environ["ORRERY_LIVE"]
+
+
+class Line:
+    """A forwarder that can be cut: every connection through it breaks."""
+
+    def __init__(self, target: str) -> None:
+        host, port = target.removeprefix("http://").split(":")
+        self._to = (host, int(port))
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.target = f"127.0.0.1:{self._server.getsockname()[1]}"
+        self._ends: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._server.accept()
+                far = socket.create_connection(self._to)
+            except OSError:
+                return
+            self._ends += [near, far]
+            for a, b in ((near, far), (far, near)):
+                threading.Thread(target=self._pump, args=(a, b), daemon=True).start()
+
+    @staticmethod
+    def _pump(source: socket.socket, sink: socket.socket) -> None:
+        try:
+            while data := source.recv(1 << 16):
+                sink.sendall(data)
+        except OSError:
+            pass
+        for end in (source, sink):
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def cut(self) -> None:
+        ends, self._ends = self._ends, []
+        for end in ends:
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def close(self) -> None:
+        self._server.close()
+        self.cut()
+
+
+class Recorded(unittest.TestCase):
+    def setUp(self) -> None:
+        self.client = Client(RECORDED)
+        self.addCleanup(self.client.close)
+
+    def test_artifacts_by_version_moment_and_list(self) -> None:
+        newest = self.client.get_artifact("SPX", "gex")
+        self.assertEqual(newest.json()["symbol"], "I:SPX")
+        self.assertEqual(len(newest.body), newest.header.body_bytes)
+        headers = list(self.client.list_artifacts("SPX", "gex", from_version=2, page_size=7))
+        versions = [header.version for header in headers]
+        self.assertEqual(versions, list(range(2, newest.header.version + 1)))
+        old = self.client.get_artifact("SPX", "gex", version=3, header_only=True)
+        self.assertEqual((old.header.version, old.body), (3, b""))
+        seq = old.header.seq_last
+        at = self.client.get_artifact("SPX", "gex", seq=seq)
+        self.assertLessEqual(at.header.seq_last, seq)
+        # Nanoseconds, text and datetimes name the same moment.
+        nanos = newest.created_at
+        text = self.client.get_artifact("SPX", "gex", time=newest.header.created_at.ToJsonString())
+        self.assertEqual(text, self.client.get_artifact("SPX", "gex", time=nanos))
+        moment = datetime.datetime.fromtimestamp(nanos // 10**9 + 1, datetime.UTC)
+        self.assertEqual(self.client.get_artifact("SPX", "gex", time=moment), text)
+        families = {header.family for header in self.client.list_artifacts("SPX")}
+        self.assertLessEqual({"gex", "heatmap", "gravity", "levels"}, families)
+        diff = self.client.diff_artifacts("SPX", "gex", 2, 3)
+        self.assertGreater(len(diff.changes), 0)
+        self.assertEqual(diff.after.version, 3)
+        net = self.client.explain_level("SPX", "net", profile="naive-oi", max_contracts=3)
+        self.assertEqual(len(net.contracts), 3)
+        self.assertGreater(net.total, 100)
+
+    def test_epochs_and_contracts_page_by_page(self) -> None:
+        epochs = list(self.client.list_epochs("SPX"))
+        self.assertEqual(len(epochs), 2)
+        active = self.client.active_epoch("SPX")
+        self.assertEqual(self.client.get_epoch("SPX", active.id), active)
+        rows = self.client.list_contracts("SPX", right="call", dte=(0, 0), page_size=50)
+        contracts = list(rows)
+        self.assertEqual(len(contracts), rows.reply.total)
+        self.assertGreater(len(contracts), 50)
+        low, high = contracts[3].strike, contracts[8].strike
+        some = list(self.client.list_contracts("SPX", right="call", dte=(0, 0), strikes=(low, high)))
+        self.assertEqual(some, contracts[3:9])
+        early = self.client.list_contracts("SPX", seq=active.born_seq - 1, page_size=5000)
+        self.assertNotEqual(next(iter(early)), None)
+        self.assertNotEqual(early.reply.epoch_id, active.id)
+
+    def test_events_of_a_range_and_the_tail(self) -> None:
+        stat = self.client.stat()
+        events = list(self.client.read_range())
+        self.assertEqual([e.seq for e in events], list(range(1, stat.head_seq + 1)))
+        quotes = list(self.client.read_range(kinds=["quote"], from_seq=2000, limit=10))
+        self.assertEqual(len(quotes), 10)
+        self.assertTrue(all(e.WhichOneof("body") == "quote" for e in quotes))
+        last = list(islice(self.client.tail(last=5), 5))
+        self.assertEqual(last, events[-5:])
+        with self.assertRaises(ValueError):
+            self.client.read_range(kinds=["quotes"])
+
+    def test_frames_are_exact_and_null_where_nothing_is(self) -> None:
+        rows = self.client.read_range(kinds=["quote", "trade"])
+        messages = list(rows)
+        polars, pandas = rows.to_polars(), rows.to_pandas()
+        self.assertEqual(polars.height, len(messages))
+        self.assertEqual(len(pandas), len(messages))
+        bids = [Decimal(m.quote.bid).scaleb(-9) for m in messages if m.quote.HasField("bid")]
+        self.assertEqual(polars["quote_bid"].sum(), sum(bids))
+        self.assertEqual(sum(pandas["quote_bid"].dropna()), sum(bids))
+        self.assertEqual(polars["quote_bid"].null_count(), len(messages) - len(bids))
+        self.assertEqual(pandas["quote_bid"].isna().sum(), len(messages) - len(bids))
+        self.assertEqual(str(polars.schema["recv"]), "Datetime(time_unit='ns', time_zone='UTC')")
+        nanos = orrery_client.nanos(messages[0].recv)
+        self.assertEqual(polars["recv"].dt.epoch("ns")[0], nanos)
+        self.assertEqual(pandas["recv"][0].value, nanos)
+        self.assertEqual(set(polars["kind"]), {"quote", "trade"})
+        self.assertNotIn("bar_open", polars.columns)
+
+        contracts = self.client.list_contracts("SPX").to_polars()
+        self.assertEqual(set(contracts["right"]), {"call", "put"})
+        self.assertEqual(str(contracts.schema["expiration"]), "Date")
+        gex = self.client.get_artifact("SPX", "gex")
+        strikes = [row["strike"] for row in gex.json()["by_strike"]]
+        self.assertEqual(gex.to_polars("by_strike")["strike"].to_list(), strikes)
+        self.assertEqual(list(gex.to_pandas("by_strike")["strike"]), strikes)
+
+    def test_refusals_have_a_kind_a_reason_and_the_field(self) -> None:
+        with self.assertRaises(orrery_client.NotFound) as unknown:
+            self.client.get_artifact("SPX", "gex", version=10**6)
+        self.assertEqual(unknown.exception.reason, "UNKNOWN_ARTIFACT")
+        with self.assertRaises(orrery_client.InvalidRequest) as invalid:
+            list(self.client.list_contracts("SPX", strikes=(2, 1)))
+        self.assertEqual(invalid.exception.reason, "INVALID_FIELD")
+        self.assertEqual(invalid.exception.field, "strikes")
+        with self.assertRaises(orrery_client.OutOfRange):
+            self.client.get_artifact("SPX", "gex", seq=10**12)
+        with self.assertRaises(orrery_client.OutOfRange) as ahead:
+            next(self.client.watch_artifacts(["SPX"], ["gex"], after_version=10**6))
+        self.assertEqual(ahead.exception.reason, "VERSION_AHEAD")
+        with self.assertRaises(orrery_client.NotFound):
+            list(self.client.compare_day("1999-01-04"))
+        with self.assertRaises(ValueError):
+            self.client.get_artifact("SPX", "gex", time=datetime.datetime(2026, 1, 1))
+        with Client("127.0.0.1:1", retry_for=0) as nobody:
+            with self.assertRaises(orrery_client.Unavailable):
+                nobody.stat()
+            with self.assertRaises(orrery_client.Unavailable):
+                next(nobody.tail())
+
+    def test_a_day_is_compared_with_its_record(self) -> None:
+        recv = next(iter(self.client.read_range(limit=1))).recv
+        day = datetime.datetime.fromtimestamp(recv.seconds, datetime.UTC).date()
+        states = list(self.client.compare_day(day))
+        self.assertEqual(states[-1].state, 2, "identical")
+        self.assertEqual(states[-1].events, self.client.stat().head_seq)
+
+    def test_the_same_by_asyncio(self) -> None:
+        async def ask() -> None:
+            async with AsyncClient(RECORDED) as client:
+                newest = await client.get_artifact("SPX", "gex")
+                self.assertEqual(newest, self.client.get_artifact("SPX", "gex"))
+                rows = client.list_contracts("SPX", page_size=500)
+                self.assertEqual(await rows.list(), list(self.client.list_contracts("SPX")))
+                quotes = client.read_range(kinds=["quote"], limit=20)
+                ours, theirs = await quotes.to_polars(), self.client.read_range(kinds=["quote"], limit=20)
+                self.assertTrue(ours.equals(theirs.to_polars()))
+                self.assertEqual((await client.stat()).head_seq, self.client.stat().head_seq)
+                epochs = await client.list_epochs("SPX").list()
+                self.assertEqual(await client.get_epoch("SPX", epochs[0].id), epochs[0])
+                self.assertEqual(await client.active_epoch("SPX"), self.client.active_epoch("SPX"))
+                async for event in client.tail(last=1):
+                    self.assertEqual(event.seq, self.client.stat().head_seq)
+                    break
+                async for artifact in client.watch_artifacts(["SPX"], ["gex"], after_version=1):
+                    self.assertEqual(artifact.header.version, 2)
+                    break
+                diff = await client.diff_artifacts("SPX", "gex", 2, 3)
+                self.assertEqual(diff, self.client.diff_artifacts("SPX", "gex", 2, 3))
+                net = await client.explain_level("SPX", "net")
+                self.assertEqual(net, self.client.explain_level("SPX", "net"))
+                headers = await client.list_artifacts("SPX", "gex").list()
+                self.assertEqual(headers, list(self.client.list_artifacts("SPX", "gex")))
+                with self.assertRaises(orrery_client.NotFound) as unknown:
+                    await client.get_artifact("NOPE", "gex")
+                self.assertTrue(unknown.exception.reason)
+                day = datetime.datetime.fromtimestamp(newest.created_at // 10**9, datetime.UTC)
+                states = [state async for state in client.compare_day(day.date())]
+                self.assertEqual(states[-1].state, 2, "identical")
+
+        asyncio.run(ask())
+
+
+class Live(unittest.TestCase):
+    def setUp(self) -> None:
+        self.line = Line(LIVE)
+        self.addCleanup(self.line.close)
+
+    def test_a_watch_goes_on_over_broken_lines_without_loss_or_repeat(self) -> None:
+        with Client(self.line.target) as client:
+            versions: dict[tuple[str, str], list[int]] = {}
+            for n, told in enumerate(client.watch_artifacts(header_only=True)):
+                name = (told.header.symbol, told.header.family)
+                versions.setdefault(name, []).append(told.header.version)
+                if n in (10, 25, 26):
+                    self.line.cut()
+                if n >= 60:
+                    break
+        self.assertGreater(len(versions), 5)
+        for name, seen in versions.items():
+            self.assertEqual(seen, list(range(seen[0], seen[0] + len(seen))), name)
+
+    def test_a_tail_goes_on_over_broken_lines_without_loss_or_repeat(self) -> None:
+        with Client(self.line.target) as client:
+            seqs = []
+            for event in client.tail(from_seq=1):
+                seqs.append(event.seq)
+                if len(seqs) in (100, 2000, 2001):
+                    self.line.cut()
+                if len(seqs) >= 4000:
+                    break
+        self.assertEqual(seqs, list(range(1, 4001)))
+
+    def test_asyncio_goes_on_as_well(self) -> None:
+        async def follow() -> list[int]:
+            seqs: list[int] = []
+            async with AsyncClient(self.line.target) as client:
+                async for event in client.tail(from_seq=1):
+                    seqs.append(event.seq)
+                    if len(seqs) == 1000:
+                        self.line.cut()
+                    if len(seqs) >= 3000:
+                        break
+            return seqs
+
+        self.assertEqual(asyncio.run(follow()), list(range(1, 3001)))
+
+
+if __name__ == "__main__":
+    unittest.main(warnings="ignore")
