@@ -252,6 +252,13 @@ class Live(unittest.TestCase):
                     break
         self.assertEqual(seqs, list(range(1, 4001)))
 
+    def test_a_tail_without_a_beginning_starts_with_the_next_event(self) -> None:
+        with Client(self.line.target) as client:
+            head = client.stat().head_seq
+            seqs = [event.seq for event in islice(client.tail(), 20)]
+        self.assertGreater(seqs[0], head)
+        self.assertEqual(seqs, list(range(seqs[0], seqs[0] + 20)))
+
     def test_asyncio_goes_on_as_well(self) -> None:
         async def follow() -> list[int]:
             seqs: list[int] = []

@@ -253,6 +253,9 @@ class AsyncClient:
         tickers: Iterable[str] = (),
     ) -> AsyncIterator[event_pb2.JournalEvent]:
         """Events as they become durable, each once, also over broken connections."""
+        if not from_seq and not last:
+            # By name, so that a line that breaks at once loses nothing.
+            from_seq = (await self.stat()).head_seq + 1
         asked = journal_pb2.TailRequest(
             from_seq=from_seq, last=last, filter=requests.event_filter(kinds, tickers)
         )

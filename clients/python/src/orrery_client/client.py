@@ -275,6 +275,9 @@ class Client:
 
         Begins with ``from_seq``, with the ``last`` so many, or with the next one.
         """
+        if not from_seq and not last:
+            # By name, so that a line that breaks at once loses nothing.
+            from_seq = self.stat().head_seq + 1
         asked = journal_pb2.TailRequest(
             from_seq=from_seq, last=last, filter=requests.event_filter(kinds, tickers)
         )
