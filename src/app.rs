@@ -8,6 +8,7 @@
 mod damage;
 mod feed;
 mod journal;
+mod outlets;
 mod status;
 
 use std::net::SocketAddr;
@@ -22,10 +23,12 @@ use orrery_replay::catch_up::CatchUpError;
 use orrery_replay::engine::{Engine, Made};
 use orrery_replay::follow::Follower;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::backend::Archive;
+use crate::backend::sessions::{Keeper, Limits, Outlets};
 use crate::clock;
 use crate::control;
 use crate::gateway;
@@ -35,6 +38,7 @@ use crate::projector::publisher::{Publisher, PublisherConfig};
 use crate::projector::stats::ProjectorStats;
 use crate::shelf::Shelf;
 use crate::telemetry::Metrics;
+use crate::world::MarketWorld;
 
 pub use feed::{Feed, Pace};
 
@@ -56,6 +60,10 @@ pub struct Service {
     pub takeover: bool,
     /// Bytes of stored pages that are checked again in a second; 0: none.
     pub scrub: u64,
+    /// What replay sessions may take.
+    pub sessions: Limits,
+    /// The definitions that the archive folds with.
+    pub world: Arc<MarketWorld>,
 }
 
 /// Runs until SIGTERM, SIGINT or a failure; then stops the feed, syncs and folds
@@ -104,6 +112,10 @@ pub fn run(
 
     let shutdown = CancellationToken::new();
     let served = runtime.block_on(async {
+        let outlets = service.redis.as_ref().map(|buses| outlets(&archive, buses)).transpose()?;
+        let parameters = service.world.parameters().clone();
+        let sessions =
+            Arc::new(Keeper::new(Arc::clone(&archive), parameters, service.sessions, outlets));
         let (documents, publishing) = deliver(&archive, &shelf, service.redis, service.takeover)?;
         let (stats, publishing) = publishing.unzip();
         let parts = gateway::Parts {
@@ -112,8 +124,13 @@ pub fn run(
             metrics: status::metrics(&archive, &metrics, of_journal, stats, scrub.clone()),
             ready: status::readiness(&archive, &metrics, scrub.clone()),
         };
-        let (grpc, _health) =
-            control::services(archive.clone(), Arc::clone(&shelf), shutdown.clone()).await?;
+        let (grpc, _health) = control::services(
+            archive.clone(),
+            sessions.clone(),
+            Arc::clone(&shelf),
+            shutdown.clone(),
+        )
+        .await?;
         let serving =
             gateway::serve(listener, parts, Some(grpc), gateway::LIMITS, shutdown.clone());
         let serving = tokio::spawn(serving);
@@ -123,6 +140,8 @@ pub fn run(
             () = failed.cancelled() => "a part of the pipeline failed",
         };
         tracing::info!(why, "stopping");
+        // Replays give way first.
+        let closing = tokio::task::spawn_blocking(move || sessions.close_all());
         // The order of the tick: nothing that was taken may miss the steps after.
         let drained = tokio::task::spawn_blocking(move || drain(feeding, folding));
         let drained = drained.await.map_err(|e| anyhow!("the pipeline ended badly: {e}"))?;
@@ -130,6 +149,7 @@ pub fn run(
             stop.cancel();
             let _ = task.await;
         }
+        let _ = closing.await;
         shutdown.cancel();
         let served = serving.await.map_err(|e| anyhow!("the listener ended badly: {e}"))?;
         drained?;
@@ -138,6 +158,13 @@ pub fn run(
     // Whatever a client still holds open ends with the runtime.
     runtime.shutdown_timeout(Duration::from_secs(2));
     served
+}
+
+/// Where replay sessions publish, if they are asked to.
+fn outlets(archive: &Archive, buses: &(BusUrl, BusUrl)) -> anyhow::Result<Box<dyn Outlets>> {
+    let (system, market) = buses.clone();
+    let (lineage, runtime) = (lineage(archive)?, Handle::current());
+    Ok(Box::new(outlets::RedisOutlets { system, market, lineage, runtime }))
 }
 
 type Publishing = (Arc<ProjectorStats>, (CancellationToken, tokio::task::JoinHandle<()>));
@@ -153,7 +180,8 @@ fn deliver(
         return Ok((Documents::local(Arc::clone(shelf)), None));
     };
     let documents = Documents::redis(&system, &market)?;
-    let config = PublisherConfig { system, market, lineage: lineage(archive)?, takeover };
+    let config =
+        PublisherConfig { system, market, lineage: lineage(archive)?, takeover, prefix: None };
     let publisher = Publisher::new(Arc::clone(shelf), config)?;
     let stats = publisher.stats();
     let stop = CancellationToken::new();

@@ -22,6 +22,7 @@ mod look;
 mod open;
 mod output;
 mod parameters;
+mod play;
 mod prove;
 mod redis;
 mod repair;
@@ -29,6 +30,7 @@ mod replay;
 mod restore;
 mod selector;
 mod serve;
+mod session;
 mod show;
 mod sync;
 mod verify;
@@ -115,6 +117,8 @@ enum Command {
     Export(export::Export),
     Serve(serve::Serve),
     Replay(replay::Replay),
+    Play(play::Play),
+    Session(session::SessionCommand),
     Verify(verify::Verify),
     Prove(prove::Prove),
     Doctor(doctor::Doctor),
@@ -154,6 +158,8 @@ pub fn run() -> ExitCode {
         Command::Export(command) => export::run(&common, &command),
         Command::Serve(command) => serve::run(&common, &command),
         Command::Replay(command) => replay::run(&common, &command),
+        Command::Play(command) => play::run(&common, &command),
+        Command::Session(command) => session::run(&common, &command),
         Command::Verify(command) => verify::run(&common, &command),
         Command::Prove(command) => prove::run(&common, &command),
         Command::Doctor(command) => doctor::run(&common, &command),

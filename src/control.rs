@@ -15,6 +15,7 @@ pub mod journal;
 mod page;
 pub mod proving;
 pub mod replay;
+pub mod session;
 mod status;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use orrery_proto::v1::artifact_service_server::ArtifactServiceServer;
 use orrery_proto::v1::epoch_service_server::EpochServiceServer;
 use orrery_proto::v1::journal_service_server::JournalServiceServer;
 use orrery_proto::v1::replay_service_server::ReplayServiceServer;
+use orrery_proto::v1::replay_session_service_server::ReplaySessionServiceServer;
 use orrery_replay::artifact::Header;
 use orrery_replay::derived::FamilyName;
 use orrery_replay::fold::EpochId;
@@ -196,6 +198,25 @@ pub enum BackendError {
     /// The thing exists but not in the state that the question needs.
     #[error("{0}")]
     Precondition(String),
+    /// The request can never be answered, with the field that is wrong.
+    #[error("{field}: {why}")]
+    Invalid {
+        /// The field.
+        field: &'static str,
+        /// What is wrong with it, and what would be right.
+        why: String,
+    },
+    /// There is nothing of the kind from here on.
+    #[error("{0}")]
+    NoneLeft(String),
+    /// The server has a limit.
+    #[error("{told}")]
+    Exhausted {
+        /// For machines.
+        reason: &'static str,
+        /// For people.
+        told: String,
+    },
     /// Not now; asking again may help.
     #[error("{0}")]
     Unavailable(String),
@@ -310,6 +331,7 @@ pub struct ServicesError(#[from] tonic_reflection::server::Error);
 /// When the compiled-in descriptors do not decode.
 pub async fn services(
     backend: Arc<dyn Backend>,
+    sessions: Arc<dyn session::Sessions>,
     shelf: Arc<Shelf>,
     shutdown: CancellationToken,
 ) -> Result<(Routes, HealthReporter), ServicesError> {
@@ -332,11 +354,17 @@ pub async fn services(
         .max_decoding_message_size(REQUEST_BYTES_MAX)
         .max_encoding_message_size(REPLY_BYTES_MAX);
 
+    let sessions = session::ReplaySessions::new(sessions, shutdown.clone());
+    let sessions = ReplaySessionServiceServer::new(sessions)
+        .max_decoding_message_size(REQUEST_BYTES_MAX)
+        .max_encoding_message_size(REPLY_BYTES_MAX);
+
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<EpochServiceServer<epoch::Epochs>>().await;
     health.set_serving::<ArtifactServiceServer<artifact::Artifacts>>().await;
     health.set_serving::<ReplayServiceServer<replay::Replays>>().await;
     health.set_serving::<JournalServiceServer<journal::Journals>>().await;
+    health.set_serving::<ReplaySessionServiceServer<session::ReplaySessions>>().await;
     // Whoever watches health learns of the end before the connection closes.
     let at_end = health.clone();
     tokio::spawn(async move {
@@ -345,6 +373,7 @@ pub async fn services(
         at_end.set_not_serving::<ArtifactServiceServer<artifact::Artifacts>>().await;
         at_end.set_not_serving::<ReplayServiceServer<replay::Replays>>().await;
         at_end.set_not_serving::<JournalServiceServer<journal::Journals>>().await;
+        at_end.set_not_serving::<ReplaySessionServiceServer<session::ReplaySessions>>().await;
         at_end.set_service_status("", tonic_health::ServingStatus::NotServing).await;
     });
 
@@ -362,6 +391,7 @@ pub async fn services(
         .add_service(epochs)
         .add_service(artifacts)
         .add_service(replays)
+        .add_service(sessions)
         .add_service(journals);
     Ok((routes.routes(), health))
 }

@@ -177,6 +177,12 @@ impl Partition {
         self.here.market(self.active_book())
     }
 
+    /// The newest body of a family that views read, while its epoch is active.
+    #[must_use]
+    pub fn newest_body(&self, family: &str) -> Option<&[u8]> {
+        self.bodies.get(family).map(|body| &**body)
+    }
+
     /// What was left out, and why.
     #[must_use]
     pub fn counters(&self) -> &Counters {

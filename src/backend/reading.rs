@@ -144,7 +144,7 @@ fn among(first: Seq, events: &[Event], filter: &Filter) -> Vec<JournalEvent> {
 }
 
 /// The filter, and the tickers in it that the journal does not know.
-fn filter(journal: &Journal, wanted: &EventFilter) -> (Filter, Vec<String>) {
+pub(super) fn filter(journal: &Journal, wanted: &EventFilter) -> (Filter, Vec<String>) {
     let mut filter = Filter::new();
     if !wanted.kinds.is_empty() {
         filter = filter.kinds(wanted.kinds.iter().copied());
@@ -164,7 +164,7 @@ fn filter(journal: &Journal, wanted: &EventFilter) -> (Filter, Vec<String>) {
 
 /// First and last event of a range; the last lies before the first when it is
 /// empty.
-fn bounds(journal: &Journal, range: &EventRange) -> Result<(Seq, Seq), BackendError> {
+pub(super) fn bounds(journal: &Journal, range: &EventRange) -> Result<(Seq, Seq), BackendError> {
     let head = journal.head();
     let (mut from, mut to) = (Seq::BEFORE_FIRST, head.seq);
     if let Some(day) = range.day {

@@ -67,6 +67,7 @@ pub fn run(common: &Common, command: &Demo) -> anyhow::Result<Exit> {
     let added = journal_session(command, &data, &mut simulation, &descriptor)?;
     let journaled_s = watch.seconds();
 
+    let world = Arc::clone(&data.world);
     let archive = Arc::new(data.into_archive(common.threads));
     let watch = Stopwatch::start();
     let caught_up = open::catch_up(&archive)?;
@@ -116,6 +117,8 @@ pub fn run(common: &Common, command: &Demo) -> anyhow::Result<Exit> {
         redis,
         takeover: command.listener.redis_takeover,
         scrub: command.listener.scrub_mib_per_second << 20,
+        sessions: command.listener.sessions(),
+        world,
     };
     app::run(archive, caught_up.engine, service, |address| {
         output::line(format!("open http://{address}/ - the session goes on; stop with Ctrl-C"));

@@ -1,6 +1,6 @@
 //! `orrery journal`: the journal itself: its numbers, its events.
 
-mod read;
+pub mod read;
 mod tail;
 
 use std::collections::BTreeMap;

@@ -96,6 +96,22 @@ pub struct Server {
     connect: Option<String>,
 }
 
+impl Server {
+    /// The address of the server that is meant.
+    ///
+    /// # Errors
+    /// When none is named and none holds the data directory.
+    pub fn address(&self, common: &Common) -> anyhow::Result<String> {
+        let found = self.connect.clone().or_else(|| listening(common.data_dir()));
+        found.with_context(|| {
+            format!(
+                "no server holds {}; `orrery serve` starts one, --connect names another",
+                common.data_dir().display()
+            )
+        })
+    }
+}
+
 /// A journal within reach.
 pub enum Reach {
     /// Opened by this process.

@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use super::exit::Exit;
 use super::{Common, open, output, sync};
 use crate::app::{self, Feed, Pace, Service};
+use crate::backend::sessions::Limits;
 use crate::clock;
 use crate::feeds::simulate::{Simulation, SimulationOptions};
 use crate::projector::link::BusUrl;
@@ -67,9 +68,24 @@ pub struct Listener {
     /// and round, while serving; 0 turns it off.
     #[arg(long, default_value_t = 4, value_name = "MIB", value_parser = clap::value_parser!(u64).range(..=65_536))]
     pub scrub_mib_per_second: u64,
+    /// How much of one core all replay sessions together may take, in percent.
+    #[arg(long, default_value_t = Limits::default().share_percent, value_name = "PERCENT",
+          value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub replay_share: u8,
+    /// Replay sessions that are kept at the same time.
+    #[arg(long, default_value_t = 16, value_name = "N",
+          value_parser = clap::value_parser!(u16).range(..=256))]
+    pub replay_sessions: u16,
 }
 
 impl Listener {
+    /// What replay sessions may take.
+    #[must_use]
+    pub fn sessions(&self) -> Limits {
+        let sessions = usize::from(self.replay_sessions);
+        Limits { sessions, share_percent: self.replay_share, ..Limits::default() }
+    }
+
     /// The buses, when Redis is configured.
     ///
     /// # Errors
@@ -98,6 +114,7 @@ pub fn run(common: &Common, command: &Serve) -> anyhow::Result<Exit> {
         let descriptor = simulation.descriptor();
         Feed::Simulate { simulation: Box::new(simulation), descriptor, pace: Pace::Wall }
     });
+    let world = Arc::clone(&data.world);
     let archive = Arc::new(data.into_archive(common.threads));
     let engine = open::catch_up(&archive)?.engine;
     let service = Service {
@@ -106,6 +123,8 @@ pub fn run(common: &Common, command: &Serve) -> anyhow::Result<Exit> {
         redis,
         takeover: command.listener.redis_takeover,
         scrub: command.listener.scrub_mib_per_second << 20,
+        sessions: command.listener.sessions(),
+        world,
     };
     app::run(archive, engine, service, |address| {
         output::line(format!(

@@ -20,35 +20,58 @@ const DEADLINE_MAX: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub struct Calls {
     backend: Arc<dyn Backend>,
-    permits: Arc<Semaphore>,
+    blocking: Blocking,
 }
 
 impl Calls {
     pub fn new(backend: Arc<dyn Backend>) -> Calls {
-        Calls { backend, permits: Arc::new(Semaphore::new(CALLS_MAX)) }
+        Calls { backend, blocking: Blocking::default() }
     }
 
     pub fn backend(&self) -> Arc<dyn Backend> {
         Arc::clone(&self.backend)
     }
 
+    /// Asks within the deadline.
+    pub async fn ask<T: Send + 'static>(
+        &self,
+        deadline: Duration,
+        question: impl FnOnce(&dyn Backend) -> Result<T, BackendError> + Send + 'static,
+    ) -> Result<T, Status> {
+        let backend = Arc::clone(&self.backend);
+        self.blocking.ask(deadline, move || question(backend.as_ref())).await
+    }
+}
+
+/// Places on threads that may block.
+#[derive(Clone)]
+pub struct Blocking {
+    permits: Arc<Semaphore>,
+}
+
+impl Default for Blocking {
+    fn default() -> Blocking {
+        Blocking { permits: Arc::new(Semaphore::new(CALLS_MAX)) }
+    }
+}
+
+impl Blocking {
     /// Asks within the deadline. A question that is given up goes on in its
     /// thread and keeps its permit, so that impatient clients cannot pile up
     /// work.
     pub async fn ask<T: Send + 'static>(
         &self,
         deadline: Duration,
-        question: impl FnOnce(&dyn Backend) -> Result<T, BackendError> + Send + 'static,
+        question: impl FnOnce() -> Result<T, BackendError> + Send + 'static,
     ) -> Result<T, Status> {
         let answer = async {
             let permit = Arc::clone(&self.permits)
                 .acquire_owned()
                 .await
                 .map_err(|_| Status::unavailable("the server is stopping"))?;
-            let backend = Arc::clone(&self.backend);
             tokio::task::spawn_blocking(move || {
                 let _permit = permit;
-                question(backend.as_ref())
+                question()
             })
             .await
             .map_err(|_| refusal(tonic::Code::Internal, "PANIC", "the question was not survived"))?

@@ -2,6 +2,7 @@
 //! that holds the data directory.
 
 mod events;
+pub mod session;
 
 use std::path::Path;
 use std::time::Duration;
@@ -55,20 +56,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub fn connect(address: &str) -> Result<Client, ClientError> {
-        let unreachable = |source: Box<dyn std::error::Error + Send + Sync>| {
-            ClientError::Unreachable { address: address.to_owned(), source }
-        };
-        let url = match address.contains("://") {
-            true => address.to_owned(),
-            false => format!("http://{address}"),
-        };
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|e| unreachable(e.into()))?;
-        let endpoint = Endpoint::from_shared(url).map_err(|e| unreachable(e.into()))?;
-        let endpoint = endpoint.connect_timeout(PATIENCE);
-        let channel = runtime.block_on(endpoint.connect()).map_err(|e| unreachable(e.into()))?;
+        let (runtime, channel) = reach(address)?;
         Ok(Client {
             address: address.to_owned(),
             runtime,
@@ -134,17 +122,41 @@ impl Client {
     }
 
     fn refused(&self, status: &Status) -> ClientError {
-        let message = match status.message() {
-            "" => status.code().description().to_owned(),
-            message => message.to_owned(),
-        };
-        ClientError::Refused { address: self.address.clone(), message }
+        refused(&self.address, status)
     }
 
     fn unclear(&self) -> ClientError {
         let message = "nothing that this orrery understands".to_owned();
         ClientError::Refused { address: self.address.clone(), message }
     }
+}
+
+/// A connection to `HOST:PORT` or `http://HOST:PORT`, and what drives it.
+fn reach(address: &str) -> Result<(Runtime, Channel), ClientError> {
+    let unreachable = |source: Box<dyn std::error::Error + Send + Sync>| ClientError::Unreachable {
+        address: address.to_owned(),
+        source,
+    };
+    let url = match address.contains("://") {
+        true => address.to_owned(),
+        false => format!("http://{address}"),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| unreachable(e.into()))?;
+    let endpoint = Endpoint::from_shared(url).map_err(|e| unreachable(e.into()))?;
+    let endpoint = endpoint.connect_timeout(PATIENCE);
+    let channel = runtime.block_on(endpoint.connect()).map_err(|e| unreachable(e.into()))?;
+    Ok((runtime, channel))
+}
+
+fn refused(address: &str, status: &Status) -> ClientError {
+    let message = match status.message() {
+        "" => status.code().description().to_owned(),
+        message => message.to_owned(),
+    };
+    ClientError::Refused { address: address.to_owned(), message }
 }
 
 fn stat(said: v1::JournalStat) -> Option<Stat> {

@@ -187,6 +187,27 @@ pub fn header(header: &Header) -> v1::ArtifactHeader {
     }
 }
 
+/// A header from the wire.
+pub fn header_said(said: v1::ArtifactHeader) -> Result<Header, Status> {
+    let address = |field, text: &str| {
+        Address::parse(text).ok_or_else(|| invalid(field, "is not 64 hex digits"))
+    };
+    Ok(Header {
+        symbol: said.symbol.into(),
+        family: said.family.into(),
+        version: said.version,
+        epoch: epoch_id(&said.epoch_id)?,
+        profile: said.profile.into(),
+        configuration: address("configuration", &said.configuration)?,
+        seq_first: Seq(said.seq_first),
+        seq_last: Seq(said.seq_last),
+        created_at: recv_time("created_at", said.created_at.unwrap_or_default())?,
+        content: address("content", &said.content)?,
+        body_len: said.body_bytes,
+        previous: address("previous", &said.previous)?,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -27,6 +27,12 @@ pub fn invalid(field: &str, message: &str) -> Status {
 /// What a backend's refusal is called in gRPC.
 pub fn status_of(error: &BackendError) -> Status {
     let (code, reason) = match error {
+        BackendError::Invalid { field, why } => return invalid(field, why),
+        BackendError::NoneLeft(_) => (Code::NotFound, "NONE_LEFT"),
+        BackendError::Exhausted { reason, .. } => (Code::ResourceExhausted, *reason),
+        BackendError::Unknown { what: "session", .. } => (Code::NotFound, "UNKNOWN_SESSION"),
+        BackendError::Unknown { what: "family", .. } => (Code::NotFound, "UNKNOWN_FAMILY"),
+        BackendError::Unknown { what: "profile", .. } => (Code::NotFound, "UNKNOWN_PROFILE"),
         BackendError::Unknown { .. } => (Code::NotFound, "UNKNOWN"),
         BackendError::OutOfRange { .. } => (Code::OutOfRange, "OUTSIDE_OF_JOURNAL"),
         BackendError::Precondition(_) => (Code::FailedPrecondition, "PRECONDITION"),

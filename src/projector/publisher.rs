@@ -15,7 +15,7 @@
 mod call;
 mod ledger;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use self::call::{Scripts, Section, Verdict};
 use self::ledger::{Delivered, Ledger};
 use super::link::{BusUrl, BusUrlError, Link};
-use super::registry::{Bus, Name, RegisteredKey};
+use super::registry::{Bus, Name, Prefix, RegisteredKey};
 use super::render::{self, EPOCH_FAMILY, Held, Rendering};
 use super::stats::ProjectorStats;
 use crate::shelf::{Shelf, ShelfKey};
@@ -51,6 +51,10 @@ pub struct PublisherConfig {
     /// Overwrite what another lineage left behind. For a journal that replaces
     /// another one; two publishers that both take over would fight.
     pub takeover: bool,
+    /// Publish for a replay session: every key and channel has this before it,
+    /// everything expires, and what was written is deleted at the end. Default:
+    /// none.
+    pub prefix: Option<Prefix>,
 }
 
 /// The publishing task.
@@ -58,6 +62,9 @@ pub struct Publisher {
     shelf: Arc<Shelf>,
     lineage: Box<str>,
     takeover: bool,
+    prefix: Option<Prefix>,
+    /// Keys that a replay session may have written, by where they live.
+    written: BTreeSet<(Bus, RegisteredKey)>,
     /// `None` where the market bus is the same server.
     system: Option<Link>,
     market: Link,
@@ -90,6 +97,8 @@ impl Publisher {
             shelf,
             lineage: config.lineage,
             takeover: config.takeover,
+            prefix: config.prefix,
+            written: BTreeSet::new(),
             system: if one_server { None } else { Some(link(Bus::System, config.system)?) },
             market: link(Bus::Market, config.market)?,
             scripts: Scripts::default(),
@@ -130,10 +139,40 @@ impl Publisher {
                 () = sleep_until(wake) => {}
             }
         }
+        if self.prefix.is_some() {
+            if timeout(DRAIN_TIMEOUT, self.take_back()).await != Ok(true) {
+                tracing::warn!("not everything of a replay session was deleted; it expires");
+            }
+            return;
+        }
         if timeout(DRAIN_TIMEOUT, self.pass()).await.is_err() || self.stats.waiting.get() > 0 {
             let waiting = self.stats.waiting.get();
             tracing::warn!(waiting, "stopped before Redis took everything; the next start repairs");
         }
+    }
+
+    /// Deletes what a replay session wrote; whether that went well.
+    async fn take_back(&mut self) -> bool {
+        let mut all = true;
+        for bus in [Bus::System, Bus::Market] {
+            let keys = self.written.iter().filter(|(on, _)| *on == bus);
+            let keys: Vec<&str> = keys.map(|(_, key)| key.as_str()).collect();
+            if keys.is_empty() {
+                continue;
+            }
+            let link = match (bus, &mut self.system) {
+                (Bus::System, Some(link)) => link,
+                _ => &mut self.market,
+            };
+            let Some(mut connection) = link.ready().await else {
+                all = false;
+                continue;
+            };
+            let mut delete = redis::cmd("UNLINK");
+            let deleted = delete.arg(keys).query_async::<u64>(&mut connection).await;
+            all &= deleted.is_ok();
+        }
+        all
     }
 
     fn retry_at(&self) -> Option<Instant> {
@@ -183,6 +222,7 @@ impl Publisher {
         }
         let count = due.len();
         let mut jobs = self.render(symbol, due);
+        self.note_written(&jobs);
         let mut done = count - jobs.len();
         if self.system.is_some() {
             let before = jobs.len();
@@ -211,6 +251,28 @@ impl Publisher {
             Err(error) => self.failed(Bus::Market, &error, &jobs),
         }
         done as u64
+    }
+
+    /// The key where this publisher has it.
+    fn placed(&self, key: RegisteredKey) -> RegisteredKey {
+        match &self.prefix {
+            Some(prefix) => key.under(prefix),
+            None => key,
+        }
+    }
+
+    /// Notes what is about to be written, so that it can be taken back.
+    fn note_written(&mut self, jobs: &[Job]) {
+        if self.prefix.is_none() {
+            return;
+        }
+        for job in jobs {
+            for put in &job.rendering.puts {
+                self.written.insert((put.key.entry().bus, put.key.clone()));
+                self.written.insert((put.key.entry().bus, job.meta.clone()));
+            }
+            self.written.insert((Bus::Market, job.meta.clone()));
+        }
     }
 
     /// Stores on the system bus what belongs there. Returns the jobs that may
@@ -267,9 +329,10 @@ impl Publisher {
                 tiles: self.ledger.tiles(&key, generation),
                 ghosts: self.ledger.ghosts(&key),
                 gravity: (paired > 0).then_some(paired),
+                prefix: self.prefix.as_ref(),
             };
             let rendered = render::documents(&artifact, &held);
-            let meta = Name::ArtifactMeta.key_of(symbol, &key.1);
+            let meta = Name::ArtifactMeta.key_of(symbol, &key.1).map(|meta| self.placed(meta));
             match rendered.and_then(|rendering| Ok((rendering, meta?))) {
                 Ok((rendering, meta)) => {
                     let force = self.ledger.forced(&key);
@@ -319,6 +382,7 @@ impl Publisher {
         }
         // A symbol that makes no key is refused when it is rendered.
         let Ok(latest) = Name::HeatmapLatest.key(symbol) else { return Ok(()) };
+        let latest = self.placed(latest);
         let document: Option<Vec<u8>> =
             redis::cmd("GET").arg(latest.as_str()).query_async(market).await?;
         self.ledger.learn_ghosts(&key, document.as_deref(), generation);

@@ -5,6 +5,7 @@
 //! can be written: a key without an entry cannot reach Redis. Symbols may hold
 //! colons, so keys are never split by hand, they are parsed here.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use serde::{Serialize, Serializer};
@@ -333,6 +334,36 @@ pub enum KeyError {
     },
 }
 
+/// What stands before every key and channel of a replay session, so that none of
+/// them is one of the live pipeline's: `replay:session-3:`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Prefix(Box<str>);
+
+impl Prefix {
+    /// Before the name of a session.
+    const BEFORE: &str = "replay:";
+
+    /// The prefix of a session; `None` for a name that cannot be part of a key.
+    #[must_use]
+    pub fn of_session(name: &str) -> Option<Prefix> {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        let fine = !name.is_empty() && name.len() <= 64 && name.chars().all(plain);
+        fine.then(|| Prefix(format!("{}{name}:", Prefix::BEFORE).into()))
+    }
+
+    /// The prefix as it stands in Redis.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The prefix of a key, and what follows it.
+    fn split(text: &str) -> Option<(Prefix, &str)> {
+        let (name, rest) = text.strip_prefix(Prefix::BEFORE)?.split_once(':')?;
+        Some((Prefix::of_session(name)?, rest))
+    }
+}
+
 /// A key or channel that has an entry in the table.
 #[derive(Clone, Debug)]
 pub struct RegisteredKey {
@@ -348,6 +379,19 @@ impl RegisteredKey {
     /// Where two templates fit (`...:trail`), the one with more fixed text wins.
     #[must_use]
     pub fn parse(text: &str) -> Option<RegisteredKey> {
+        if let Some((prefix, rest)) = Prefix::split(text) {
+            return Some(RegisteredKey::parse_plain(rest)?.under(&prefix));
+        }
+        RegisteredKey::parse_plain(text)
+    }
+
+    /// The same key of a replay session.
+    #[must_use]
+    pub fn under(self, prefix: &Prefix) -> RegisteredKey {
+        RegisteredKey { text: format!("{}{}", prefix.0, self.text).into(), ..self }
+    }
+
+    fn parse_plain(text: &str) -> Option<RegisteredKey> {
         TABLE
             .iter()
             .filter_map(|entry| {
@@ -368,6 +412,14 @@ impl RegisteredKey {
     #[must_use]
     pub fn entry(&self) -> &'static Entry {
         self.entry
+    }
+
+    /// Lifetime in seconds, set anew by each write; 0 lives for ever. What a
+    /// replay session leaves behind never does.
+    #[must_use]
+    pub fn ttl_seconds(&self) -> u32 {
+        let of_session = Prefix::split(&self.text).map(|_| DAY_S);
+        self.entry.ttl_seconds.or(of_session).unwrap_or(0)
     }
 
     /// Symbol of the partition: `SPX`.
@@ -396,6 +448,18 @@ impl PartialEq for RegisteredKey {
 }
 
 impl Eq for RegisteredKey {}
+
+impl PartialOrd for RegisteredKey {
+    fn partial_cmp(&self, other: &RegisteredKey) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for RegisteredKey {
+    fn cmp(&self, other: &RegisteredKey) -> Ordering {
+        (&self.text, self.entry.name).cmp(&(&other.text, other.entry.name))
+    }
+}
 
 impl Serialize for RegisteredKey {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -487,6 +551,10 @@ mod tests {
             "orrery:{SPX}:artifact:",
             "orrery:SPX:artifact:gex",
             "epoch:active",
+            "replay:truth",
+            "replay:session-1:truth",
+            "replay::massive:model:spot:I:SPX",
+            "replay:session-1:replay:session-1:massive:model:spot:I:SPX",
         ] {
             assert_eq!(RegisteredKey::parse(text), None, "{text}");
         }
@@ -537,6 +605,10 @@ mod tests {
                 if TABLE[row].template.contains('{') {
                     prop_assert_eq!(back.symbol(), key.symbol());
                 }
+                let prefix = Prefix::of_session("session-7").expect("a name");
+                let ours = key.clone().under(&prefix);
+                prop_assert!(ours.as_str().strip_prefix("replay:session-7:") == Some(key.as_str()));
+                prop_assert_eq!(RegisteredKey::parse(ours.as_str()), Some(ours));
             }
         }
     }

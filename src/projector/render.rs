@@ -21,7 +21,7 @@ use orrery_replay::artifact::{Artifact, Header};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::registry::{Bus, KeyError, Name, RegisteredKey};
+use super::registry::{Bus, KeyError, Name, Prefix, RegisteredKey};
 
 /// Everything that one version puts into Redis.
 #[derive(Clone, Debug, Default)]
@@ -82,6 +82,8 @@ pub struct Held<'a> {
     pub ghosts: Option<&'a BTreeSet<String>>,
     /// Context: version of the gravity artifact that stands beside it.
     pub gravity: Option<u64>,
+    /// What stands before every key, where the readers are those of a replay.
+    pub prefix: Option<&'a Prefix>,
 }
 
 /// An artifact that cannot be delivered.
@@ -123,8 +125,9 @@ pub const EPOCH_FAMILY: &str = "epoch";
 /// See [`RenderError`].
 pub fn documents(artifact: &Artifact, held: &Held<'_>) -> Result<Rendering, RenderError> {
     let header = &artifact.header;
-    let mut page =
-        Page { artifact, stamp_us: stamp(header, held.last), rendering: Rendering::default() };
+    let stamp_us = stamp(header, held.last);
+    let rendering = Rendering::default();
+    let mut page = Page { artifact, stamp_us, rendering, prefix: held.prefix };
     match &*header.family {
         "gravity" => gravity::artifact(&mut page)?,
         "context" => gravity::context(&mut page, held.gravity)?,
@@ -162,9 +165,18 @@ struct Page<'a> {
     artifact: &'a Artifact,
     stamp_us: i64,
     rendering: Rendering,
+    prefix: Option<&'a Prefix>,
 }
 
 impl<'a> Page<'a> {
+    fn key(&self, name: Name) -> Result<RegisteredKey, KeyError> {
+        let key = name.key_of(self.symbol(), &self.header().family)?;
+        Ok(match self.prefix {
+            Some(prefix) => key.under(prefix),
+            None => key,
+        })
+    }
+
     fn header(&self) -> &'a Header {
         &self.artifact.header
     }
@@ -214,14 +226,14 @@ impl<'a> Page<'a> {
     }
 
     fn put_bytes(&mut self, name: Name, write: Write, value: Bytes) -> Result<(), RenderError> {
-        let key = name.key_of(self.symbol(), &self.header().family)?;
+        let key = self.key(name)?;
         fits(&key, value.len())?;
         self.rendering.puts.push(Put { key, value, write });
         Ok(())
     }
 
     fn publish(&mut self, name: Name, payload: &impl Serialize) -> Result<(), RenderError> {
-        let channel = name.key_of(self.symbol(), &self.header().family)?;
+        let channel = self.key(name)?;
         let payload = Bytes::from(serde_json::to_vec(payload).map_err(|e| self.bad_body(e))?);
         fits(&channel, payload.len())?;
         self.rendering.publishes.push(Publish { channel, payload });

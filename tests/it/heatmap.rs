@@ -233,7 +233,7 @@ impl Delivery {
             last: self.last,
             tiles: self.certain.as_deref(),
             ghosts: Some(&self.ghosts),
-            gravity: None,
+            ..Held::default()
         };
         let rendering = documents(artifact, &held).expect("renders");
         let (document, difference, logged) = parts(&rendering);

@@ -45,7 +45,8 @@ impl Running {
         takeover: bool,
     ) -> Running {
         let (system, market) = (system.url(), market.url());
-        let config = PublisherConfig { system, market, lineage: lineage.into(), takeover };
+        let config =
+            PublisherConfig { system, market, lineage: lineage.into(), takeover, prefix: None };
         let publisher = Publisher::new(shelf.clone(), config).expect("usable addresses");
         let (stats, stop) = (publisher.stats(), CancellationToken::new());
         let task = tokio::spawn(publisher.run(stop.clone()));

@@ -12,6 +12,8 @@ use bytes::Bytes;
 use orrery::control::events::{EventFilter, EventRange, Found, ReadDone, Start, Tailed};
 use orrery::control::journal::Operations;
 use orrery::control::proving::{Given, SignedCheckpoint, Wanted};
+use orrery::control::session::feed::Watcher;
+use orrery::control::session::{BranchOrder, Command, SessionOrder, SessionView, Sessions};
 use orrery::control::{
     self, AsOf, Backend, BackendError, Epochs, Explained, LevelShare, Plane, ReplayDifference,
     ReplayOrder, ReplayProgress, ReplaySummary, Which,
@@ -63,9 +65,14 @@ impl Served {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
             let address = listener.local_addr().expect("its address");
             let (grpc, _health) =
-                control::services(backend.clone(), Arc::clone(&shelf), shutdown.clone())
-                    .await
-                    .expect("services");
+                control::services(
+                    backend.clone(),
+                    Arc::new(NoSessions),
+                    Arc::clone(&shelf),
+                    shutdown.clone(),
+                )
+                .await
+                .expect("services");
             let is_ready = Arc::clone(&ready);
             let parts = Parts {
                 documents: Arc::new(Documents::local(Arc::clone(&shelf))),
@@ -295,6 +302,45 @@ pub fn topology() -> Topology {
         expiries: vec![today, TradingDay(today.0 + 1)],
         widths: vec![Price(20 * Price::SCALE), Price(100 * Price::SCALE)],
         slots,
+    }
+}
+
+/// A keeper of no sessions; `tests/it/sessions.rs` has a real one.
+struct NoSessions;
+
+impl NoSessions {
+    fn none<T>() -> Result<T, BackendError> {
+        Err(BackendError::Unavailable("no sessions here".into()))
+    }
+}
+
+impl Sessions for NoSessions {
+    fn create(&self, _: &SessionOrder) -> Result<SessionView, BackendError> {
+        NoSessions::none()
+    }
+
+    fn branch(&self, _: &str, _: &BranchOrder) -> Result<SessionView, BackendError> {
+        NoSessions::none()
+    }
+
+    fn get(&self, _: &str) -> Result<SessionView, BackendError> {
+        NoSessions::none()
+    }
+
+    fn list(&self) -> Vec<SessionView> {
+        Vec::new()
+    }
+
+    fn command(&self, _: &str, _: Command) -> Result<(SessionView, u32), BackendError> {
+        NoSessions::none()
+    }
+
+    fn watch(&self, _: &str, _: Option<u64>, _: bool) -> Result<Watcher, BackendError> {
+        NoSessions::none()
+    }
+
+    fn close(&self, _: &str) -> Result<SessionView, BackendError> {
+        NoSessions::none()
     }
 }
 

@@ -250,6 +250,7 @@ async fn the_keys_of_the_views_hold_what_the_contract_says() {
         market: market.url(),
         lineage: "views".into(),
         takeover: false,
+        prefix: None,
     };
     let publisher = Publisher::new(shelf.clone(), config).expect("usable addresses");
     let stop = CancellationToken::new();

@@ -46,6 +46,12 @@ pub enum SessionError {
         /// Where it ends.
         end: Moment,
     },
+    /// There is nothing left to play.
+    #[error("the session stands at its end, event {}; seek back first", .end.seq)]
+    AtEnd {
+        /// Where it ends.
+        end: Moment,
+    },
     /// Whoever asked broke off.
     #[error("broken off at event {}", .at.seq)]
     Stopped {

@@ -62,28 +62,31 @@ impl Wanted {
     }
 }
 
-fn day(text: &str) -> Result<TradingDay, String> {
+/// A date, as an option's value.
+pub fn day(text: &str) -> Result<TradingDay, String> {
     TradingDay::parse(text).ok_or_else(|| "no date; write YYYY-MM-DD".to_owned())
 }
 
-fn kind(text: &str) -> Result<Kind, String> {
+/// A kind of events, as an option's value.
+pub fn kind(text: &str) -> Result<Kind, String> {
     Kind::ALL.into_iter().find(|kind| kind.name() == text).ok_or_else(|| {
         let known: Vec<&str> = Kind::ALL.iter().map(|kind| kind.name()).collect();
         format!("no kind; there are {}", known.join(", "))
     })
 }
 
-/// `90s`, `10m`, `2h`, `1d` in nanoseconds.
-fn nanos(text: &str) -> Result<i64, String> {
+/// `250ms`, `90s`, `10m`, `2h`, `1d` in nanoseconds.
+pub fn nanos(text: &str) -> Result<i64, String> {
     let (number, unit) = text.split_at(text.bytes().take_while(u8::is_ascii_digit).count());
-    let seconds = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3_600,
-        "d" => 86_400,
-        _ => return Err("no duration; write 90s, 10m, 2h or 1d".to_owned()),
+    let millis = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return Err("no duration; write 250ms, 90s, 10m, 2h or 1d".to_owned()),
     };
-    let nanos = number.parse::<i64>().ok().and_then(|n| n.checked_mul(seconds * 1_000_000_000));
+    let nanos = number.parse::<i64>().ok().and_then(|n| n.checked_mul(millis * 1_000_000));
     nanos.ok_or_else(|| "no duration that fits".to_owned())
 }
 

@@ -109,6 +109,7 @@ impl State {
             tiles: before.map(|b| &*b.artifact.body),
             gravity,
             ghosts: None,
+            prefix: None,
         };
         let mut stamp_us = 0;
         match render::documents(&artifact, &held) {

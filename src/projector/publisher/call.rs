@@ -92,11 +92,13 @@ impl Scripts {
             for (name, value) in fields {
                 call.arg(name).arg(value);
             }
+            // What tells versions apart lives as long as what it tells of.
+            call.arg(section.meta.ttl_seconds());
             call.arg(section.puts.len());
             for put in &section.puts {
                 let entry = put.key.entry();
                 call.arg(kind(entry.kind)).arg(index(&put.key)).arg(&*put.value);
-                call.arg(entry.ttl_seconds.unwrap_or(0));
+                call.arg(put.key.ttl_seconds());
                 match put.write {
                     Write::Replace => call.arg("").arg(""),
                     Write::Trail { score, trim_below } => call.arg(score).arg(trim_below),

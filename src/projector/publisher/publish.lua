@@ -8,7 +8,7 @@
 -- KEYS  every key that is touched
 -- ARGV  lineage, takeover (1|0), number of families, then for each:
 --         index of the meta key, version, paired version, content hash,
---         force (1|0), count of meta fields, (name, value)...,
+--         force (1|0), count of meta fields, (name, value)..., ttl of the meta key,
 --         count of writes, (kind, index of key, value, ttl, a, b)...,
 --         count of announcements, (channel, payload)...
 -- Returns for each family 0 same, 1 stored, 2 repaired, 3 a newer one is held,
@@ -96,6 +96,7 @@ for _ = 1, take_number() do
     fields[#fields + 1] = take()
     fields[#fields + 1] = take()
   end
+  family.ttl = take_number()
   family.writes = {}
   for i = 1, take_number() do
     family.writes[i] = { kind = take(), key = KEYS[take_number()], value = take() }
@@ -114,6 +115,9 @@ for _ = 1, take_number() do
     end
     -- The version stands only after all that it promises.
     redis.call('HSET', family.meta, 'version', string.format('%.0f', family.version), unpack(fields))
+    if family.ttl > 0 then
+      redis.call('EXPIRE', family.meta, family.ttl)
+    end
     for _, announcement in ipairs(announced) do
       announcements[#announcements + 1] = announcement
     end
