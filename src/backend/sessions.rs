@@ -7,7 +7,7 @@
 //! ([`Limits`]).
 
 pub mod definitions;
-mod landmarks;
+pub mod landmarks;
 pub mod plan;
 pub mod share;
 mod worker;

@@ -422,9 +422,13 @@ fn health_and_both_reflections_are_served() {
     served.runtime.block_on(async {
         let channel = channel(&served).await;
         let mut health = HealthClient::new(channel.clone());
-        for service in
-            ["", "orrery.v1.EpochService", "orrery.v1.ArtifactService", "orrery.v1.ReplayService"]
-        {
+        for service in [
+            "",
+            "orrery.v1.EpochService",
+            "orrery.v1.ArtifactService",
+            "orrery.v1.ReplayService",
+            "orrery.v1.ReplaySessionService",
+        ] {
             let check = HealthCheckRequest { service: service.into() };
             let status = health.check(check).await.expect("a status").into_inner();
             assert_eq!(status.status(), ServingStatus::Serving, "{service}");
@@ -433,6 +437,7 @@ fn health_and_both_reflections_are_served() {
             "orrery.v1.EpochService",
             "orrery.v1.ArtifactService",
             "orrery.v1.ReplayService",
+            "orrery.v1.ReplaySessionService",
             "grpc.health.v1.Health",
         ]
         .map(String::from)

@@ -32,6 +32,7 @@ mod quality;
 mod redis;
 mod rooms;
 mod served;
+mod sessions;
 mod sse;
 mod support;
 mod symmetry;

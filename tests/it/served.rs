@@ -52,6 +52,11 @@ impl Served {
     }
 
     pub fn with(limits: Limits) -> Served {
+        Served::over(limits, Arc::new(NoSessions))
+    }
+
+    /// With sessions over a journal of its own.
+    pub fn over(limits: Limits, sessions: Arc<dyn Sessions>) -> Served {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -65,14 +70,9 @@ impl Served {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
             let address = listener.local_addr().expect("its address");
             let (grpc, _health) =
-                control::services(
-                    backend.clone(),
-                    Arc::new(NoSessions),
-                    Arc::clone(&shelf),
-                    shutdown.clone(),
-                )
-                .await
-                .expect("services");
+                control::services(backend.clone(), sessions, Arc::clone(&shelf), shutdown.clone())
+                    .await
+                    .expect("services");
             let is_ready = Arc::clone(&ready);
             let parts = Parts {
                 documents: Arc::new(Documents::local(Arc::clone(&shelf))),

@@ -4,8 +4,7 @@ use serde_json::Value;
 
 use crate::control::BackendError;
 use crate::models::parameters::Parameters;
-use crate::models::{epoch_models, partition_models};
-use crate::views;
+use crate::partition::Makers;
 
 /// The parameters with other main profiles: `gex/inverse-oi@1` becomes the
 /// profile of the family `gex`.
@@ -43,11 +42,10 @@ pub fn with_profiles(
 /// Every family that artifacts can be of.
 #[must_use]
 pub fn families(parameters: &Parameters) -> Vec<&'static str> {
-    let models = partition_models("SPX", parameters).into_iter();
-    let models = models.chain(epoch_models("SPX", parameters)).map(|m| m.family());
-    let views = views::all(parameters);
-    let mut all: Vec<&str> =
-        models.chain(views.iter().map(|v| v.family())).chain(["epoch"]).collect();
+    let Makers { epoch, partition, views } = Makers::default();
+    let models = partition("SPX", parameters).into_iter().chain(epoch("SPX", parameters));
+    let views = views(parameters).into_iter().map(|v| v.family());
+    let mut all: Vec<&str> = models.map(|m| m.family()).chain(views).chain(["epoch"]).collect();
     all.sort_unstable();
     all.dedup();
     all

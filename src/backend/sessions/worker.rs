@@ -33,9 +33,12 @@ pub(super) enum Ask {
     Branch {
         mask: Mask,
         same: bool,
-        reply: Sender<Result<(Plan, Option<Box<Session>>), BackendError>>,
+        reply: Sender<Result<Branched, BackendError>>,
     },
 }
+
+/// The plan of a branch, and the branch itself where it could be copied.
+pub(super) type Branched = (Plan, Option<Box<Session>>);
 
 /// How to open a session, on its own thread.
 pub(super) type Open = Box<dyn FnOnce(Breathe<'_>) -> Result<Session, SessionError> + Send>;

@@ -200,6 +200,12 @@ impl Watcher {
         Taken::Messages(found)
     }
 
+    /// What it watches.
+    #[must_use]
+    pub fn feed(&self) -> Arc<Feed> {
+        Arc::clone(&self.feed)
+    }
+
     /// Waits until there may be something to take.
     pub async fn changed(&mut self) {
         // The sender lives in the feed that we hold.
