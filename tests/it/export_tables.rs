@@ -184,20 +184,22 @@ fn quotes(export: &Path) -> PathBuf {
 }
 
 #[test]
-fn a_captured_chain_with_all_that_is_unusual_comes_back() {
-    let Some(chain) = shared("chain-qqq-20260504.json.zst") else { return };
+fn two_captured_days_come_back_each_with_its_artifacts() {
+    let names = ["chain-qqq-20260504.json.zst", "chain-tsla-20260715-1048et.json.zst"];
+    let [Some(first), Some(second)] = names.map(shared) else { return };
     let orrery = Orrery::new();
-    orrery.import(&[&chain]);
-    let broken = orrery
-        .file("bad.ndjson", "{\"ev\":\"Q\",\"sym\":\"O:X\",\"bp\":\"x\",\"t\":1777903200000}\n");
-    let _ = orrery.run(&["import", text(&broken)]);
+    orrery.import(&[&first, &second]);
     let out = tempfile::tempdir().expect("a folder");
     let to = out.path().join("lines");
     orrery.run(&["export", "--to", text(&to), "--form", "jsonl"]).expect(0);
-    let second = Orrery::new();
-    second.import(&[&to]);
-    assert_eq!(days(&second), days(&orrery));
-    assert_eq!(headers(&second), headers(&orrery));
+    for folder in ["symbol=QQQ/date=2026-05-04", "symbol=TSLA/date=2026-07-15"] {
+        let file = to.join("artifacts/family=gex").join(folder).join("part.jsonl");
+        assert!(file.is_file(), "{}", file.display());
+    }
+    let again = Orrery::new();
+    again.import(&[&to]);
+    assert_eq!(days(&again), days(&orrery));
+    assert_eq!(headers(&again), headers(&orrery));
 }
 
 #[test]
