@@ -6,8 +6,9 @@ use std::{env, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "orrery/v1/artifact.proto",
+    "orrery/v1/certificate.proto",
     "orrery/v1/common.proto",
     "orrery/v1/epoch.proto",
     "orrery/v1/event.proto",

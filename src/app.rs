@@ -9,6 +9,7 @@ mod damage;
 mod feed;
 mod journal;
 mod outlets;
+mod sealing;
 mod status;
 
 use std::net::SocketAddr;
@@ -64,6 +65,8 @@ pub struct Service {
     pub sessions: Limits,
     /// The definitions that the archive folds with.
     pub world: Arc<MarketWorld>,
+    /// Name of the log and its key; only the first start can choose it.
+    pub origin: Option<String>,
 }
 
 /// Runs until SIGTERM, SIGINT or a failure; then stops the feed, syncs and folds
@@ -109,6 +112,8 @@ pub fn run(
         None => None,
     };
     let folding = start_fold(&archive, engine, &shelf, &metrics, failed.clone())?;
+    sealing::look_at_key(&archive, service.origin.as_deref());
+    let certifying = sealing::start(&archive, &metrics)?;
 
     let shutdown = CancellationToken::new();
     let served = runtime.block_on(async {
@@ -142,6 +147,7 @@ pub fn run(
         tracing::info!(why, "stopping");
         // Replays give way first.
         let closing = tokio::task::spawn_blocking(move || sessions.close_all());
+        drop(certifying);
         // The order of the tick: nothing that was taken may miss the steps after.
         let drained = tokio::task::spawn_blocking(move || drain(feeding, folding));
         let drained = drained.await.map_err(|e| anyhow!("the pipeline ended badly: {e}"))?;

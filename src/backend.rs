@@ -8,6 +8,7 @@ mod answers;
 pub mod operations;
 pub mod proving;
 pub mod reading;
+pub mod sealing;
 pub mod sessions;
 
 use std::ops::ControlFlow;

@@ -1,18 +1,22 @@
 //! Proof bundles as files: one JSON document, as `journal/FORMAT.md` 12 has it.
-//! What a bundle means, and whether it is true, is the journal's business
-//! (`orrery_journal::proof`); this room only reads and writes the form.
+//! What a bundle means, and whether it is true, is the business of the journal
+//! (`orrery_journal::proof`: events, ranges, consistency) and of the room that
+//! folds (`orrery_replay::certificate`: days and artifacts); this room only
+//! reads and writes the form.
 
 #[doc(hidden)]
 pub mod probe;
+mod wire;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use orrery_journal::proof::bundle::{Bundle, Claim, PageProof};
-use orrery_journal::proof::merkle::TreeHash;
-use orrery_journal::proof::slice::{Run, Slice};
-use orrery_journal::units::{Address, Seq};
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use orrery_journal::proof::bundle::{Bundle, Claim, PageProof, ProofError, Proven};
+use orrery_journal::proof::checkpoint::Checkpoint;
+use orrery_journal::proof::note::PublicKey;
+use orrery_journal::units::Seq;
+use orrery_replay::certificate::proof::{
+    ArtifactProof, DayProof, DayProofError, ProvenArtifact, ProvenDay,
+};
+
+use wire::{Artifact, Base64, File, Hash};
 
 /// Longest bundle that is read: some 700 whole pages.
 pub const BUNDLE_BYTES_MAX: usize = 256 << 20;
@@ -22,6 +26,74 @@ pub const BUNDLE_PAGES_MAX: u64 = 512;
 const FORMAT: &str = "orrery-proof/1";
 /// Characters of a refused text that are shown.
 const FOUND_CHARS_MAX: usize = 160;
+
+/// A bundle of any sort.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum AnyBundle {
+    /// Of the log: events, a range, consistency.
+    Log(Bundle),
+    /// The certificate of a day.
+    Day(DayProof),
+    /// An artifact.
+    Artifact(ArtifactProof),
+}
+
+/// What a bundle of any sort proves.
+#[derive(Clone, PartialEq, Debug)]
+pub enum AnyProven {
+    /// Of the log.
+    Log(Proven),
+    /// A day.
+    Day(Box<ProvenDay>),
+    /// An artifact.
+    Artifact(Box<ProvenArtifact>),
+}
+
+/// Why a bundle of any sort proves nothing.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum CheckError {
+    /// Of the log.
+    #[error(transparent)]
+    Log(#[from] ProofError),
+    /// Of a day or an artifact.
+    #[error(transparent)]
+    Day(#[from] DayProofError),
+}
+
+impl AnyBundle {
+    /// Checks everything against the log's key.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn check(&self, key: &PublicKey) -> Result<AnyProven, CheckError> {
+        Ok(match self {
+            AnyBundle::Log(bundle) => AnyProven::Log(bundle.check(key)?),
+            AnyBundle::Day(proof) => AnyProven::Day(Box::new(proof.check(key)?)),
+            AnyBundle::Artifact(proof) => AnyProven::Artifact(Box::new(proof.check(key)?)),
+        })
+    }
+}
+
+impl AnyProven {
+    /// The checkpoint that everything stands on.
+    #[must_use]
+    pub fn checkpoint(&self) -> &Checkpoint {
+        match self {
+            AnyProven::Log(proven) => &proven.checkpoint,
+            AnyProven::Day(proven) => &proven.checkpoint,
+            AnyProven::Artifact(proven) => &proven.day.checkpoint,
+        }
+    }
+
+    /// An earlier checkpoint that was shown to be its beginning.
+    #[must_use]
+    pub fn old(&self) -> Option<&Checkpoint> {
+        match self {
+            AnyProven::Log(proven) => proven.old.as_ref(),
+            AnyProven::Day(_) | AnyProven::Artifact(_) => None,
+        }
+    }
+}
 
 /// Why bytes are no bundle.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +105,9 @@ pub enum BundleError {
     Json { why: String },
     #[error("its format is `{found}`; this orrery reads `{known}`: use a newer one")]
     Format { found: String, known: &'static str },
-    #[error("it claims `{found}`, which is not `events`, `range` or `consistency`")]
+    #[error(
+        "it claims `{found}`, which is not `events`, `range`, `consistency`, `day` or `artifact`"
+    )]
     Claim { found: String },
     #[error("a bundle that proves `{proves}` needs the field `{field}`")]
     Lacks { proves: &'static str, field: &'static str },
@@ -41,11 +115,21 @@ pub enum BundleError {
     Stranger { proves: &'static str, field: &'static str },
 }
 
+/// What a bundle says that it proves decides about its fields: exactly these,
+/// besides `format`, `proves` and `checkpoint`.
+const CLAIMS: [(&str, &[&str]); 5] = [
+    ("events", &["events", "pages"]),
+    ("range", &["from", "to", "pages"]),
+    ("consistency", &["old", "path"]),
+    ("day", &["certificate", "path"]),
+    ("artifact", &["certificate", "path", "artifact"]),
+];
+
 /// Reads a bundle; nothing in it is checked but its form.
 ///
 /// # Errors
 /// See [`BundleError`].
-pub fn parse(bytes: &[u8]) -> Result<Bundle, BundleError> {
+pub fn parse(bytes: &[u8]) -> Result<AnyBundle, BundleError> {
     if bytes.len() > BUNDLE_BYTES_MAX {
         return Err(BundleError::TooLong { found: bytes.len(), max: BUNDLE_BYTES_MAX });
     }
@@ -54,34 +138,42 @@ pub fn parse(bytes: &[u8]) -> Result<Bundle, BundleError> {
     if file.format != FORMAT {
         return Err(BundleError::Format { found: harmless(&file.format), known: FORMAT });
     }
-    let File { events, from, to, pages, old, path, .. } = file;
-    let claim = match file.proves.as_str() {
+    let Some((proves, fields)) = CLAIMS.into_iter().find(|(name, _)| *name == file.proves) else {
+        return Err(BundleError::Claim { found: harmless(&file.proves) });
+    };
+    for (field, there) in file.fields() {
+        match (fields.contains(&field), there) {
+            (true, false) => return Err(BundleError::Lacks { proves, field }),
+            (false, true) => return Err(BundleError::Stranger { proves, field }),
+            _ => {}
+        }
+    }
+    // Whatever the claim has is there by now.
+    let File { checkpoint, events, from, to, pages, old, path, certificate, artifact, .. } = file;
+    let pages = pages.unwrap_or_default().into_iter().map(PageProof::from).collect();
+    let path = Hash::read(path.unwrap_or_default());
+    let claim = match proves {
         "events" => {
-            let of = Claimed("events");
-            of.has_no("from", &from)?.has_no("to", &to)?;
-            of.has_no("old", &old)?.has_no("path", &path)?;
-            let seqs = of.needs("events", events)?.into_iter().map(Seq).collect();
-            let pages = of.needs("pages", pages)?.into_iter().map(PageProof::from).collect();
-            Claim::Events { seqs, pages }
+            Claim::Events { seqs: events.unwrap_or_default().into_iter().map(Seq).collect(), pages }
         }
         "range" => {
-            let of = Claimed("range");
-            of.has_no("events", &events)?.has_no("old", &old)?.has_no("path", &path)?;
-            let (from, to) = (of.needs("from", from)?, of.needs("to", to)?);
-            let pages = of.needs("pages", pages)?.into_iter().map(PageProof::from).collect();
-            Claim::Range { from: Seq(from), to: Seq(to), pages }
+            let (from, to) = (Seq(from.unwrap_or_default()), Seq(to.unwrap_or_default()));
+            Claim::Range { from, to, pages }
         }
-        "consistency" => {
-            let of = Claimed("consistency");
-            of.has_no("events", &events)?.has_no("from", &from)?;
-            of.has_no("to", &to)?.has_no("pages", &pages)?;
-            let old = of.needs("old", old)?;
-            let path = of.needs("path", path)?.into_iter().map(|h| TreeHash(h.0)).collect();
-            Claim::Consistency { old, path }
+        "consistency" => Claim::Consistency { old: old.unwrap_or_default(), path },
+        _ => {
+            let certificate = certificate.unwrap_or_default();
+            let day = DayProof { checkpoint, certificate, path };
+            return Ok(match artifact {
+                None => AnyBundle::Day(day),
+                Some(Artifact { header, index, path, body }) => {
+                    let path = Hash::read(path);
+                    AnyBundle::Artifact(ArtifactProof { day, header: header.0, index, path, body })
+                }
+            });
         }
-        _ => return Err(BundleError::Claim { found: harmless(&file.proves) }),
     };
-    Ok(Bundle { checkpoint: file.checkpoint, claim })
+    Ok(AnyBundle::Log(Bundle { checkpoint, claim }))
 }
 
 /// What a stranger wrote, fit to be shown: not long, and no commands to the
@@ -95,15 +187,30 @@ fn harmless(text: &str) -> String {
 ///
 /// # Errors
 /// When it cannot be written as JSON.
-pub fn to_json(bundle: &Bundle) -> Result<String, serde_json::Error> {
-    let pages = |pages: &[PageProof]| Some(pages.iter().map(Page::from).collect());
-    let mut file = File {
-        format: FORMAT.to_owned(),
-        proves: String::new(),
-        checkpoint: bundle.checkpoint.clone(),
-        ..File::default()
-    };
-    match &bundle.claim {
+pub fn to_json(bundle: &AnyBundle) -> Result<String, serde_json::Error> {
+    let mut file = File { format: FORMAT.to_owned(), ..File::default() };
+    match bundle {
+        AnyBundle::Log(Bundle { checkpoint, claim }) => {
+            file.checkpoint.clone_from(checkpoint);
+            put_claim(&mut file, claim);
+        }
+        AnyBundle::Day(day) => put_day(&mut file, "day", day),
+        AnyBundle::Artifact(proof) => {
+            put_day(&mut file, "artifact", &proof.day);
+            file.artifact = Some(Artifact {
+                header: Base64(proof.header.clone()),
+                index: proof.index,
+                path: Hash::all(&proof.path),
+                body: proof.body.clone(),
+            });
+        }
+    }
+    serde_json::to_string_pretty(&file)
+}
+
+fn put_claim(file: &mut File, claim: &Claim) {
+    let pages = |pages: &[PageProof]| Some(pages.iter().map(wire::Page::from).collect());
+    match claim {
         Claim::Events { seqs, pages: proofs } => {
             file.proves = "events".to_owned();
             file.events = Some(seqs.iter().map(|seq| seq.0).collect());
@@ -117,145 +224,14 @@ pub fn to_json(bundle: &Bundle) -> Result<String, serde_json::Error> {
         Claim::Consistency { old, path } => {
             file.proves = "consistency".to_owned();
             file.old = Some(old.clone());
-            file.path = Some(path.iter().map(|hash| Hash(hash.0)).collect());
-        }
-    }
-    serde_json::to_string_pretty(&file)
-}
-
-/// What a bundle says that it proves decides about its fields.
-struct Claimed(&'static str);
-
-impl Claimed {
-    fn needs<T>(&self, field: &'static str, value: Option<T>) -> Result<T, BundleError> {
-        value.ok_or(BundleError::Lacks { proves: self.0, field })
-    }
-
-    fn has_no<T>(&self, field: &'static str, value: &Option<T>) -> Result<&Self, BundleError> {
-        match value {
-            None => Ok(self),
-            Some(_) => Err(BundleError::Stranger { proves: self.0, field }),
+            file.path = Some(Hash::all(path));
         }
     }
 }
 
-/// A field that is there has a value: `null` is none.
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(from).map(Some)
-}
-
-#[derive(Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    format: String,
-    proves: String,
-    checkpoint: String,
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
-    events: Option<Vec<u64>>,
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
-    from: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
-    to: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
-    old: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
-    path: Option<Vec<Hash>>,
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
-    pages: Option<Vec<Page>>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Page {
-    index: u64,
-    address: Hex,
-    path: Vec<Hash>,
-    length: u64,
-    chunks: Vec<Chunks>,
-    tree: Vec<Hash>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Chunks {
-    first: u64,
-    bytes: Base64,
-}
-
-impl From<Page> for PageProof {
-    fn from(page: Page) -> PageProof {
-        let run = |chunks: Chunks| Run { first: chunks.first, bytes: chunks.bytes.0 };
-        PageProof {
-            index: page.index,
-            address: page.address.0,
-            path: page.path.into_iter().map(|hash| TreeHash(hash.0)).collect(),
-            slice: Slice {
-                length: page.length,
-                runs: page.chunks.into_iter().map(run).collect(),
-                tree: page.tree.into_iter().map(|hash| hash.0).collect(),
-            },
-        }
-    }
-}
-
-impl From<&PageProof> for Page {
-    fn from(page: &PageProof) -> Page {
-        let chunks = |run: &Run| Chunks { first: run.first, bytes: Base64(run.bytes.clone()) };
-        Page {
-            index: page.index,
-            address: Hex(page.address),
-            path: page.path.iter().map(|hash| Hash(hash.0)).collect(),
-            length: page.slice.length,
-            chunks: page.slice.runs.iter().map(chunks).collect(),
-            tree: page.slice.tree.iter().map(|hash| Hash(*hash)).collect(),
-        }
-    }
-}
-
-/// 64 hex digits.
-struct Hex(Address);
-
-/// 32 bytes as base64.
-struct Hash([u8; 32]);
-
-/// Any bytes as base64.
-struct Base64(Vec<u8>);
-
-impl Serialize for Hex {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for Hex {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Hex, D::Error> {
-        let text = std::borrow::Cow::<'_, str>::deserialize(from)?;
-        Address::parse(&text).map(Hex).ok_or_else(|| D::Error::custom("no 64 hex digits"))
-    }
-}
-
-impl Serialize for Hash {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&STANDARD.encode(self.0))
-    }
-}
-
-impl<'de> Deserialize<'de> for Hash {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Hash, D::Error> {
-        let bytes = Base64::deserialize(from)?.0;
-        bytes.try_into().map(Hash).map_err(|_| D::Error::custom("no 32 bytes"))
-    }
-}
-
-impl Serialize for Base64 {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&STANDARD.encode(&self.0))
-    }
-}
-
-impl<'de> Deserialize<'de> for Base64 {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Base64, D::Error> {
-        let text = std::borrow::Cow::<'_, str>::deserialize(from)?;
-        STANDARD.decode(text.as_bytes()).map(Base64).map_err(D::Error::custom)
-    }
+fn put_day(file: &mut File, proves: &str, day: &DayProof) {
+    file.proves = proves.to_owned();
+    file.checkpoint.clone_from(&day.checkpoint);
+    file.certificate = Some(day.certificate.clone());
+    file.path = Some(Hash::all(&day.path));
 }

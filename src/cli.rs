@@ -17,6 +17,7 @@ mod gravity;
 mod heatmap;
 mod import;
 mod journal;
+mod key;
 mod levels;
 mod look;
 mod open;
@@ -28,6 +29,7 @@ mod redis;
 mod repair;
 mod replay;
 mod restore;
+mod seal;
 mod selector;
 mod serve;
 mod session;
@@ -121,6 +123,9 @@ enum Command {
     Session(session::SessionCommand),
     Verify(verify::Verify),
     Prove(prove::Prove),
+    Seal(seal::Seal),
+    Certificate(seal::Certificate),
+    Key(key::Key),
     Doctor(doctor::Doctor),
     Repair(repair::Repair),
     Days(days::Days),
@@ -162,6 +167,9 @@ pub fn run() -> ExitCode {
         Command::Session(command) => session::run(&common, &command),
         Command::Verify(command) => verify::run(&common, &command),
         Command::Prove(command) => prove::run(&common, &command),
+        Command::Seal(command) => seal::seal(&common, &command),
+        Command::Certificate(command) => seal::certificate(&common, &command),
+        Command::Key(command) => key::run(&common, &command),
         Command::Doctor(command) => doctor::run(&common, &command),
         Command::Repair(command) => repair::run(&common, &command),
         Command::Days(command) => days::run(&common, &command),

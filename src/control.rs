@@ -7,6 +7,7 @@
 
 pub mod artifact;
 mod calls;
+pub mod certificate;
 pub mod client;
 mod convert;
 pub mod epoch;
@@ -25,6 +26,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use orrery_journal::units::{RecvTime, Seq, TradingDay};
 use orrery_proto::v1::artifact_service_server::ArtifactServiceServer;
+use orrery_proto::v1::certificate_service_server::CertificateServiceServer;
 use orrery_proto::v1::epoch_service_server::EpochServiceServer;
 use orrery_proto::v1::journal_service_server::JournalServiceServer;
 use orrery_proto::v1::replay_service_server::ReplayServiceServer;
@@ -230,7 +232,7 @@ pub enum BackendError {
 
 /// What the services need from the rest of the house. Methods may block; they
 /// are called on threads where that is allowed.
-pub trait Backend: journal::Operations + Send + Sync + 'static {
+pub trait Backend: journal::Operations + certificate::Certifying + Send + Sync + 'static {
     /// Epochs of a symbol that had been born at a moment.
     ///
     /// # Errors
@@ -350,6 +352,10 @@ pub async fn services(
     let journals = JournalServiceServer::new(journals)
         .max_decoding_message_size(REQUEST_BYTES_MAX)
         .max_encoding_message_size(REPLY_BYTES_MAX);
+    let certificates = certificate::Certificates::new(calls.clone(), shutdown.clone());
+    let certificates = CertificateServiceServer::new(certificates)
+        .max_decoding_message_size(REQUEST_BYTES_MAX)
+        .max_encoding_message_size(REPLY_BYTES_MAX);
     let replays = ReplayServiceServer::new(replay::Replays::new(calls, shutdown.clone()))
         .max_decoding_message_size(REQUEST_BYTES_MAX)
         .max_encoding_message_size(REPLY_BYTES_MAX);
@@ -365,6 +371,7 @@ pub async fn services(
     health.set_serving::<ReplayServiceServer<replay::Replays>>().await;
     health.set_serving::<JournalServiceServer<journal::Journals>>().await;
     health.set_serving::<ReplaySessionServiceServer<session::ReplaySessions>>().await;
+    health.set_serving::<CertificateServiceServer<certificate::Certificates>>().await;
     // Whoever watches health learns of the end before the connection closes.
     let at_end = health.clone();
     tokio::spawn(async move {
@@ -374,6 +381,7 @@ pub async fn services(
         at_end.set_not_serving::<ReplayServiceServer<replay::Replays>>().await;
         at_end.set_not_serving::<JournalServiceServer<journal::Journals>>().await;
         at_end.set_not_serving::<ReplaySessionServiceServer<session::ReplaySessions>>().await;
+        at_end.set_not_serving::<CertificateServiceServer<certificate::Certificates>>().await;
         at_end.set_service_status("", tonic_health::ServingStatus::NotServing).await;
     });
 
@@ -392,6 +400,7 @@ pub async fn services(
         .add_service(artifacts)
         .add_service(replays)
         .add_service(sessions)
-        .add_service(journals);
+        .add_service(journals)
+        .add_service(certificates);
     Ok((routes.routes(), health))
 }

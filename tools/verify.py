@@ -1,19 +1,23 @@
 #!/usr/bin/env python3
 """Checks a proof bundle of orrery without orrery.
 
-    verify.py BUNDLE --key KEY [--kept NOTE] [--json] [--pure]
+    verify.py BUNDLE --key KEY [--handovers FILE] [--kept NOTE] [--json] [--pure]
     verify.py --self-test
 
 BUNDLE is what `orrery prove ... --out BUNDLE` wrote. KEY is the public key of
 the log (`orrery prove key`), or a file with it: it must come from somebody you
 trust, never along with the bundle. NOTE is a checkpoint that you kept earlier.
+FILE is what `orrery key handovers` prints: it leads from the key that you trust
+to the one that signs now.
 
-Exit code 0: it holds; the proven events are printed, one a line. 1: refused,
-with the reason. 2: it could not run.
+Exit code 0: it holds; what is proven is printed: the events, one a line, or the
+certificate of a day, or an artifact. 1: refused, with the reason. 2: it could
+not run.
 
 Needs Python 3.8 and nothing else. Where the modules `blake3` and
 `cryptography` are installed they are used, because they are faster; --pure
-does without them. The format is section 12 of journal/FORMAT.md.
+does without them. The format is section 12 of journal/FORMAT.md, and for days
+and artifacts docs/proofs.md.
 """
 
 import argparse
@@ -43,7 +47,7 @@ IV = (0x6A09E667, 0xBB67AE85, 0x3C6EF372, 0xA54FF53A,
 PERMUTATION = (2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8)
 MIXED = ((0, 4, 8, 12), (1, 5, 9, 13), (2, 6, 10, 14), (3, 7, 11, 15),
          (0, 5, 10, 15), (1, 6, 11, 12), (2, 7, 8, 13), (3, 4, 9, 14))
-CHUNK_START, CHUNK_END, PARENT, ROOT = 1, 2, 4, 8
+CHUNK_START, CHUNK_END, PARENT, ROOT, CONTEXT, DERIVED = 1, 2, 4, 8, 32, 64
 MASK = 0xFFFFFFFF
 
 
@@ -83,10 +87,10 @@ def compress(cv, block, counter, flags):
     return tuple(v[i] ^ v[i + 8] for i in range(8))
 
 
-def chunk_value(data, number, root=False):
-    cv, blocks = IV, [data[i:i + 64] for i in range(0, len(data), 64)] or [b""]
+def chunk_value(data, number, root=False, cv=IV, mode=0):
+    blocks = [data[i:i + 64] for i in range(0, len(data), 64)] or [b""]
     for n, block in enumerate(blocks):
-        flags = CHUNK_START if n == 0 else 0
+        flags = mode | (CHUNK_START if n == 0 else 0)
         if n == len(blocks) - 1:
             flags |= CHUNK_END | (ROOT if root else 0)
         cv = compress(cv, block, number, flags)
@@ -185,6 +189,16 @@ def ed25519_verify(key, signature, text):
     x, y, z, t = point
     minus = (P - x, y, z, P - t)
     return _bytes(_add(_times(s, BASE), _times(k, minus))) == signature[:32]
+
+
+def blake3_derived(context, data):
+    """BLAKE3 under a context of its own; of a chunk at most, as headers are."""
+    if "blake3" in FAST:
+        return FAST["blake3"](data, derive_key_context=context).digest()
+    if len(data) > CHUNK:
+        raise Refused("it is too long for the header of an artifact")
+    key = struct.unpack("<8I", chunk_value(context.encode(), 0, True, IV, CONTEXT))
+    return chunk_value(data, 0, True, key, DERIVED)
 
 
 def use_installed_modules():
@@ -302,39 +316,44 @@ class Key:
             raise Refused("the key's id is not that of its name and bytes")
 
 
+def signed_text(note, key):
+    """The text of a signed note; refuses it unless `key` signed it."""
+    if len(note.encode(errors="replace")) > 64 << 10 or any(c < " " and c != "\n" for c in note):
+        raise Refused("it is too long for a note, or has a control character")
+    if any("\ud800" <= c <= "\udfff" for c in note):
+        raise Refused("it is not UTF-8")
+    text, empty, signatures = note.rpartition("\n\n")
+    if not empty or not signatures.endswith("\n"):
+        raise Refused("it is no signed note")
+    if signatures.count("\n") > 100:
+        raise Refused("it has too many signatures")
+    text += "\n"
+    good, found = False, []
+    for line in signatures[:-1].split("\n"):
+        dash, _, rest = line.partition(" ")
+        name, space, signature = rest.partition(" ")
+        if dash != "\u2014" or not space or not is_name(name):
+            raise Refused("a line of a signature is none")
+        signature = from_base64(signature, "a signature")
+        if len(signature) < 5:
+            raise Refused("a line of a signature is none")
+        found.append(f"{name}+{signature[:4].hex()}")
+        if name != key.name or signature[:4] != key.id:
+            continue
+        if not ed25519_verify(key.public, signature[4:], text.encode()):
+            raise Refused(f"the signature of {name} is not that of this text")
+        good = True
+    if not good:
+        raise Refused(f"it is not signed by {key.name}+{key.id.hex()}, but by "
+                      + ", ".join(found))
+    return text
+
+
 class Checkpoint:
-    """Reads a signed note; refuses it unless `key` signed it."""
+    """What a log says of itself; `key` must have signed it."""
 
     def __init__(self, note, key):
-        if len(note.encode(errors="replace")) > 64 << 10 or any(c < " " and c != "\n" for c in note):
-            raise Refused("it is too long for a note, or has a control character")
-        if any("\ud800" <= c <= "\udfff" for c in note):
-            raise Refused("it is not UTF-8")
-        text, empty, signatures = note.rpartition("\n\n")
-        if not empty or not signatures.endswith("\n"):
-            raise Refused("it is no signed note")
-        if signatures.count("\n") > 100:
-            raise Refused("it has too many signatures")
-        text += "\n"
-        good, found = False, []
-        for line in signatures[:-1].split("\n"):
-            dash, _, rest = line.partition(" ")
-            name, space, signature = rest.partition(" ")
-            if dash != "\u2014" or not space or not is_name(name):
-                raise Refused("a line of a signature is none")
-            signature = from_base64(signature, "a signature")
-            if len(signature) < 5:
-                raise Refused("a line of a signature is none")
-            found.append(f"{name}+{signature[:4].hex()}")
-            if name != key.name or signature[:4] != key.id:
-                continue
-            if not ed25519_verify(key.public, signature[4:], text.encode()):
-                raise Refused(f"the signature of {name} is not that of this text")
-            good = True
-        if not good:
-            raise Refused(f"it is not signed by {key.name}+{key.id.hex()}, but by "
-                          + ", ".join(found))
-        lines = text.split("\n")
+        lines = signed_text(note, key).split("\n")
         if len(lines) < 4 or "" in lines[:-1]:
             raise Refused("its text is no checkpoint")
         self.origin, size, root = lines[:3]
@@ -354,6 +373,32 @@ def checkpoint(note, key, what):
         return Checkpoint(note, key)
     except Refused as why:
         raise Refused(f"{what} is refused: {why}") from None
+
+
+def follow(file, key):
+    """The keys of a log, from the trusted one on: each handover is signed by the
+    key that gives way and by the one that it names."""
+    notes = file.split("\n\n")
+    if notes.pop() or len(notes) % 2:
+        raise Refused("its end is no whole note with an empty line behind it")
+    keys, last = [key], None
+    for text, signatures in zip(notes[::2], notes[1::2]):
+        note, lines = f"{text}\n\n{signatures}\n", text.split("\n")[3:]
+        by, following = ([Key(rest[len(word):]) for rest in lines if rest.startswith(word)]
+                         for word in ("by ", "next "))
+        if not by or not following:
+            raise Refused("a handover names no key")
+        by, following = by[0], following[0]
+        for signer in (by, following):
+            Checkpoint(note, signer)
+        if last and by.public != last.public:
+            raise Refused("a handover does not come from the key before")
+        if len(keys) > 1 or by.public == key.public:
+            keys.append(following)
+        last = following
+    if len(keys) == 1 and (last is None or last.public != key.public):
+        raise Refused("the trusted key neither gave way in it nor took over")
+    return keys
 
 
 # --- The form of a bundle -----------------------------------------------------
@@ -711,8 +756,119 @@ def check_range(first, last, pages):
     return out
 
 
+# --- Days and artifacts -------------------------------------------------------------
+
+HEADER_CONTEXT = "orrery 2026-01 artifact header"
+
+
+class Certificate:
+    """What a trading day comes down to; `key` must have signed it."""
+
+    def __init__(self, note, key):
+        self.text = signed_text(note, key)
+        lines = self.text.splitlines()
+        if lines[:1] != ["orrery day certificate 1"]:
+            raise Refused("it is no certificate of a day")
+        said = dict(line.partition(" ")[::2] for line in lines[1:])
+        self.profiles = {line[8:] for line in lines if line.startswith("profile ")}
+        try:
+            self.id = f"{said['day']}.{said['number']}"
+            self.last = int(said["events"].split(" ")[1])
+            self.last_recv = said["time"].split(" ")[1]
+            self.size = sum(map(int, said["pages"].split(" ")))
+            self.root = bytes.fromhex(said["log-root"])
+            self.configuration = said["configuration"]
+            count, root = said["artifacts"].split(" ")
+            self.artifacts, self.artifact_root = int(count), bytes.fromhex(root)
+            log = said["log"]
+        except (KeyError, IndexError, ValueError):
+            raise Refused("a line of it is missing or not what it should be") from None
+        if log != key.name:
+            raise Refused(f"it is of the log {log}, and the key is of {key.name}")
+
+
+def check_day(note, path, signed, key):
+    """The certificate, whose log must be the beginning of the checkpoint's."""
+    try:
+        certificate = Certificate(note, key)
+    except Refused as why:
+        raise Refused(f"the certificate is refused: {why}") from None
+    if not consistent((certificate.size, certificate.root), (signed.size, signed.root),
+                      hashes(path, "the path")):
+        raise Refused(f"the log of {signed.size} pages does not begin with the {certificate.size} "
+                      "pages that the certificate stands on: it is of another history, or the "
+                      "path was changed")
+    return certificate
+
+
+def read_header(data):
+    """The fields of an artifact's header, in the order of its bytes."""
+    at, out = 0, {}
+
+    def take(length):
+        nonlocal at
+        if length > len(data) - at:
+            raise Refused("the header ends too early")
+        at += length
+        return data[at - length:at]
+
+    def number(form="<Q"):
+        return struct.unpack(form, take(struct.calcsize(form)))[0]
+
+    if number("<I") != 1:
+        raise Refused("the header is not one of format 1")
+    for name in ("symbol", "family", "profile"):
+        out[name] = take(number()).decode()
+    out["version"] = number()
+    present = take(1)[0]
+    if present > 1:
+        raise Refused("the header is not written in the one way that there is")
+    if present:
+        out["epoch"] = take(32).hex()
+    out["configuration"] = take(32).hex()
+    out["seq_first"], out["seq_last"] = number(), number()
+    out["created_at"] = moment(number("<q"))
+    out["content"] = take(32).hex()
+    out["body_bytes"] = number()
+    out["previous"] = take(32).hex()
+    if at != len(data):
+        raise Refused("there are bytes behind the header")
+    return out
+
+
+def check_artifact(record, certificate):
+    """The header, which must be one of those of the certified day."""
+    fields = {"header": str, "index": int, "path": list}
+    if isinstance(record, dict) and "body" in record:
+        fields["body"] = str
+    data, index, path, *body = take(record, fields, "the artifact")
+    data = from_base64(data, "the header")
+    try:
+        header = read_header(data)
+    except (UnicodeDecodeError, OverflowError):
+        raise Refused("the header has a text or a moment that is none") from None
+    leaf = blake3_derived(HEADER_CONTEXT, data)
+    path = hashes(path, "the artifact's path")
+    if not includes(leaf, index, certificate.artifacts, path, certificate.artifact_root):
+        raise Refused(f"the header is not among the {certificate.artifacts} that the certificate "
+                      f"{certificate.id} stands for: it was changed, or is of another day")
+    if header["configuration"] != certificate.configuration \
+            or header["profile"] not in certificate.profiles \
+            or header["seq_last"] > certificate.last \
+            or header["created_at"] > certificate.last_recv:
+        raise Refused("the header does not fit the certificate")
+    if body:
+        found = blake3_hash(body[0].encode(errors="surrogatepass")).hex()
+        if found != header["content"]:
+            raise Refused(f"the body was changed: its blake3 is {found}, and the header's is "
+                          f"{header['content']}")
+    return header, bool(body)
+
+
 def check(data, key):
-    """What a bundle proves: its checkpoint, an older one or None, events."""
+    """What a bundle proves: its checkpoint, an older one or None, events; with
+    them a certificate and (header, whether its body is there), where it is of a
+    day or an artifact."""
     if len(data) > BUNDLE_BYTES_MAX:
         raise Refused(f"a bundle has {BUNDLE_BYTES_MAX} bytes at most")
     try:
@@ -745,7 +901,16 @@ def check(data, key):
         _, _, note, first, last, pages = take(bundle, fields, "the bundle")
         signed = checkpoint(note, key, "the checkpoint")
         return signed, None, check_range(first, last, check_pages(pages, signed))
-    raise Refused("it proves neither events nor a range nor consistency")
+    if what in ("day", "artifact"):
+        fields = {**common, "certificate": str, "path": list}
+        if what == "artifact":
+            fields["artifact"] = dict
+        _, _, note, certificate, path, *artifact = take(bundle, fields, "the bundle")
+        signed = checkpoint(note, key, "the checkpoint")
+        certificate = check_day(certificate, path, signed, key)
+        found = check_artifact(artifact[0], certificate) if artifact else None
+        return signed, None, [], certificate, found
+    raise Refused("it proves neither events nor a range, consistency, a day or an artifact")
 
 
 def check_kept(kept, signed, old):
@@ -758,6 +923,16 @@ def check_kept(kept, signed, old):
             return
     raise Refused(f"the kept checkpoint is over {kept.size} pages and the bundle's over "
                   f"{signed.size}: ask for a proof of consistency between them")
+
+
+def kept_checkpoint(note, keys, what):
+    """A checkpoint that one of the log's keys has signed."""
+    for key in keys[:-1]:
+        try:
+            return checkpoint(note, key, what)
+        except Refused:
+            continue
+    return checkpoint(note, keys[-1], what)
 
 
 # --- The command ---------------------------------------------------------------------
@@ -782,6 +957,25 @@ def line(event):
     return " ".join(f"{name}={shown(value)}" for name, value in event.items())
 
 
+def print_day(args, signed, certificate, found):
+    if args.json:
+        told = {"holds": True, "checkpoint": described(signed), "certificate": certificate.text}
+        if found:
+            told["artifact"], told["body"] = found
+        print(json.dumps(told))
+        return
+    if found:
+        print(line(found[0]), "with its body" if found[1] else "without its body")
+    else:
+        print(certificate.text, end="")
+    print(f"HOLDS: certificate {certificate.id}, in the log {signed.origin} of {signed.size} "
+          f"pages, root {signed.root.hex()}")
+
+
+def described(signed):
+    return signed and {"origin": signed.origin, "size": signed.size, "root": signed.root.hex()}
+
+
 def self_test():
     def counted(length):
         return bytes(i % 251 for i in range(length))
@@ -793,6 +987,13 @@ def self_test():
             (1025, "d00278ae47eb27b34faecf67b4fe263f82d5412916c1ffd97c8cb7fb814b8444"),
             (5120, "9cadc15fed8b5d854562b26a9536d9707cadeda9b143978f319ab34230535833")):
         assert blake3_hash(counted(length)).hex() == wanted, f"BLAKE3 of {length} bytes"
+    context = "BLAKE3 2019-12-27 16:29:52 test vectors context"
+    for length, wanted in (
+            (0, "2cc39783c223154fea8dfb7c1b1660f2ac2dcbd1c1de8277b0b0dd39b7e50d7d"),
+            (1023, "74a16c1c3d44368a86e1ca6df64be6a2f64cce8f09220787450722d85725dea5"),
+            (1024, "7356cd7720d5b66b6d0697eb3177d9f8d73a4a5c5e968896eb6a689684302706")):
+        found = blake3_derived(context, counted(length)).hex()
+        assert found == wanted, f"BLAKE3 of {length} bytes under a context"
     key = bytes.fromhex("3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c")
     signature = bytes.fromhex(
         "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da"
@@ -833,6 +1034,7 @@ def main():
                                      epilog="Exit code 0: it holds. 1: refused. 2: could not run.")
     parser.add_argument("bundle", nargs="?", help="file that `orrery prove` wrote")
     parser.add_argument("--key", help="public key of the log, or a file with it")
+    parser.add_argument("--handovers", help="handovers that lead on from --key")
     parser.add_argument("--kept", help="a checkpoint that you kept earlier")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--pure", action="store_true", help="use no installed module")
@@ -853,25 +1055,30 @@ def main():
         if "+" not in text:
             with open(text, encoding="utf-8") as file:
                 text = file.read()
-        key, kept = Key(text), None
+        keys, kept = [Key(text)], None
+        if args.handovers:
+            with open(args.handovers, encoding="utf-8", newline="") as file:
+                keys = follow(file.read(), keys[0])
+        key = keys[-1]
         if args.kept:
             with open(args.kept, encoding="utf-8", newline="") as file:
-                kept = checkpoint(file.read(), key, args.kept)
+                kept = kept_checkpoint(file.read(), keys, args.kept)
     except (OSError, UnicodeDecodeError, Refused) as why:
         print(f"error: {why}", file=sys.stderr)
         return 2
     try:
-        signed, old, events = check(data, key)
+        signed, old, events, *day = check(data, key)
         if kept is not None:
             check_kept(kept, signed, old)
     except Refused as why:
         print(json.dumps({"holds": False, "why": [str(why)]}) if args.json else f"REFUSED: {why}")
         return 1
+    if day:
+        print_day(args, signed, *day)
+        return 0
     events = with_tickers(events)
     if args.json:
-        shown = [c and {"origin": c.origin, "size": c.size, "root": c.root.hex()}
-                 for c in (signed, old)]
-        print(json.dumps({"holds": True, "checkpoint": shown[0], "old": shown[1],
+        print(json.dumps({"holds": True, "checkpoint": described(signed), "old": described(old),
                           "events": events}))
         return 0
     for event in events:

@@ -17,6 +17,7 @@ pub mod audit;
 pub mod beginning;
 pub mod canonical;
 pub mod catch_up;
+pub mod certificate;
 pub mod checkpoint;
 pub mod compare;
 pub mod derived;

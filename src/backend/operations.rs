@@ -8,7 +8,7 @@ use std::time::Duration;
 use orrery_journal::units::{RecvTime, Seq};
 use orrery_journal::{Copied, CopyError, CopyProgress, Journal, OpenError, ReadError, Stat};
 
-use super::{Archive, proving, reading};
+use super::{Archive, proving, reading, sealing};
 use crate::clock;
 use crate::control::BackendError;
 use crate::control::events::{EventFilter, EventRange, Found, ReadDone, Start, Tailed};
@@ -140,7 +140,7 @@ impl Operations for Archive {
     }
 
     fn prove(&self, wanted: &Wanted, origin: Option<&str>) -> Result<Given, BackendError> {
-        Ok(proving::prove(self.journal(), wanted, origin)?.into())
+        Ok(sealing::prove(self, wanted, origin)?.into())
     }
 
     fn checkpoint(&self, origin: Option<&str>) -> Result<SignedCheckpoint, BackendError> {

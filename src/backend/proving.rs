@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use orrery_journal::proof::bundle::{Bundle, Claim, ProofError, Proven};
+use orrery_journal::proof::bundle::{Bundle, Claim};
 use orrery_journal::proof::checkpoint::{Checkpoint, CheckpointError};
 use orrery_journal::proof::notary::{Notary, NotaryError};
 use orrery_journal::proof::note::PublicKey;
@@ -17,7 +17,7 @@ use orrery_journal::proof::prover::{ProveError, Prover};
 use orrery_journal::units::Seq;
 use orrery_journal::{Journal, ReadError};
 
-use crate::bundle;
+use crate::bundle::{self, AnyBundle, AnyProven, CheckError};
 use crate::control::BackendError;
 use crate::control::proving::{Given, Part, SignedCheckpoint, Wanted};
 
@@ -63,10 +63,13 @@ pub enum ProvingError {
     },
     /// The check that the proof is made for refuses it.
     #[error("what was asked for does not hold: {0}")]
-    Refused(#[source] ProofError),
+    Refused(#[source] CheckError),
     /// It cannot be written down.
     #[error("the bundle cannot be written")]
     Json(#[from] serde_json::Error),
+    /// Days and artifacts need more than the log.
+    #[error("days and artifacts are proven with what is derived from the journal")]
+    NotOfTheLog,
     /// A journal in memory has no place for a key.
     #[error("a journal without a folder has no key, so nothing is signed")]
     NoFolder,
@@ -94,7 +97,7 @@ pub struct Proof {
     /// The bundle: JSON.
     pub text: String,
     /// What its own check finds in it.
-    pub proven: Proven,
+    pub proven: AnyProven,
     /// The key that checks it.
     pub key: PublicKey,
 }
@@ -102,14 +105,15 @@ pub struct Proof {
 /// One signature at a time.
 static SIGNING: Mutex<()> = Mutex::new(());
 
-fn notary<T>(
+/// Works with the notary of a journal, and the data directory that it is of.
+pub(super) fn notary<T, E: From<ProvingError>>(
     journal: &Journal,
     origin: Option<&str>,
-    work: impl FnOnce(&mut Notary) -> Result<T, ProvingError>,
-) -> Result<T, ProvingError> {
+    work: impl FnOnce(&mut Notary, &Path) -> Result<T, E>,
+) -> Result<T, E> {
     let _one = SIGNING.lock().unwrap_or_else(PoisonError::into_inner);
     let data: &Path = journal.folder().ok_or(ProvingError::NoFolder)?;
-    work(&mut Notary::open(data, origin)?)
+    work(&mut Notary::open(data, origin).map_err(ProvingError::from)?, data)
 }
 
 /// Proves something under the newest checkpoint, and checks it.
@@ -125,20 +129,21 @@ pub fn prove(
     let part = match wanted {
         Wanted::Part(part) => part,
         Wanted::Consistency(old, new) => {
-            let (made, key) = notary(journal, origin, |notary| {
+            let (made, key) = notary(journal, origin, |notary, _| {
                 let (_, last) = notary.checkpoint(&log)?;
                 let made = consistency(&log, notary, last, old, new.as_deref())?;
-                Ok((made, notary.public()))
+                Ok::<_, ProvingError>((made, notary.public()))
             })?;
-            return checked(&made, key);
+            return checked(&AnyBundle::Log(made), key);
         }
+        Wanted::Day(_) | Wanted::Artifact(_) => return Err(ProvingError::NotOfTheLog),
     };
     // First what can be refused for what was asked; then the signature.
     let size = log.size();
     let claimed = claim(journal, &log, part, size)?;
-    let (signed, note, key) = notary(journal, origin, |notary| {
+    let (signed, note, key) = notary(journal, origin, |notary, _| {
         let (signed, note) = notary.checkpoint(&log)?;
-        Ok((signed, note, notary.public()))
+        Ok::<_, ProvingError>((signed, note, notary.public()))
     })?;
     // A writer may have sealed pages in between; the paths must lead to the
     // root that was signed.
@@ -146,10 +151,11 @@ pub fn prove(
         true => claimed,
         false => claim(journal, &log, part, signed.size)?,
     };
-    checked(&Bundle { checkpoint: note, claim }, key)
+    checked(&AnyBundle::Log(Bundle { checkpoint: note, claim }), key)
 }
 
-fn checked(made: &Bundle, key: PublicKey) -> Result<Proof, ProvingError> {
+/// A bundle that has passed its own check.
+pub(super) fn checked(made: &AnyBundle, key: PublicKey) -> Result<Proof, ProvingError> {
     let proven = made.check(&key).map_err(ProvingError::Refused)?;
     Ok(Proof { text: bundle::to_json(made)?, proven, key })
 }
@@ -217,7 +223,13 @@ fn consistency(
     // A signed note, or the number of pages that one was signed over.
     let note = |text: &str| match text.trim().parse() {
         Ok(size) => notary.earlier(size),
-        Err(_) => Ok(text.to_owned()),
+        Err(_) => {
+            let of = |key| Checkpoint::read(text.as_bytes(), key).ok();
+            match notary.former().iter().find_map(of) {
+                Some(Checkpoint { size, root, .. }) => notary.renew(log, text, size, root),
+                None => Ok(text.to_owned()),
+            }
+        }
     };
     let (old, new) = (note(old)?, new.map_or_else(|| Ok(last), note)?);
     let key = notary.public();
@@ -241,7 +253,7 @@ pub fn checkpoint(
     journal: &Journal,
     origin: Option<&str>,
 ) -> Result<SignedCheckpoint, ProvingError> {
-    notary(journal, origin, |notary| {
+    notary(journal, origin, |notary, _| {
         let (Checkpoint { origin, size, root }, note) = notary.checkpoint(&journal.prover())?;
         let key = notary.public().to_string();
         Ok(SignedCheckpoint { origin, size, root: root.to_string(), note, key })
@@ -253,7 +265,7 @@ pub fn checkpoint(
 /// # Errors
 /// See [`ProvingError`].
 pub fn key(journal: &Journal, origin: Option<&str>) -> Result<PublicKey, ProvingError> {
-    notary(journal, origin, |notary| Ok(notary.public()))
+    notary(journal, origin, |notary, _| Ok(notary.public()))
 }
 
 impl From<Proof> for Given {

@@ -1,9 +1,9 @@
 //! Holds the reader of bundles to its promises: for tests and fuzzing.
 
-use orrery_journal::proof::bundle::Bundle;
 use orrery_journal::proof::note::PublicKey;
+use orrery_replay::certificate::Certificate;
 
-use super::{parse, to_json};
+use super::{AnyBundle, AnyProven, parse, to_json};
 
 /// Longest sentence that refuses a bundle, bytes.
 const TOLD_BYTES_MAX: usize = 1_000;
@@ -14,7 +14,7 @@ const TOLD_BYTES_MAX: usize = 1_000;
 /// # Panics
 /// When it is not so.
 #[must_use]
-pub fn read(bytes: &[u8]) -> Option<Bundle> {
+pub fn read(bytes: &[u8]) -> Option<AnyBundle> {
     let bundle = match parse(bytes) {
         Ok(bundle) => bundle,
         Err(why) => {
@@ -24,7 +24,7 @@ pub fn read(bytes: &[u8]) -> Option<Bundle> {
             return None;
         }
     };
-    let written = |bundle: &Bundle| match to_json(bundle) {
+    let written = |bundle: &AnyBundle| match to_json(bundle) {
         Ok(text) => text,
         Err(e) => panic!("{bundle:?} cannot be written: {e}"),
     };
@@ -39,16 +39,40 @@ pub fn read(bytes: &[u8]) -> Option<Bundle> {
     Some(bundle)
 }
 
+/// Reads any text as a certificate: what is one is written in one way.
+///
+/// # Panics
+/// When it is not so.
+pub fn certificate(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    match Certificate::parse(text) {
+        Ok(certificate) => assert_eq!(certificate.text(), text),
+        Err(why) => assert!((10..TOLD_BYTES_MAX).contains(&why.to_string().len()), "{why}"),
+    }
+}
+
 /// As [`read`], and checks what is a bundle: it may be refused, but it proves
 /// nothing that `good` does not.
 ///
 /// # Panics
 /// When it is not so.
-pub fn check(bytes: &[u8], key: &PublicKey, good: &Bundle) {
+pub fn check(bytes: &[u8], key: &PublicKey, good: &AnyBundle) {
     let Some(bundle) = read(bytes) else { return };
     let (Ok(proven), Ok(known)) = (bundle.check(key), good.check(key)) else { return };
-    assert_eq!(proven.checkpoint, known.checkpoint);
-    assert!(proven.events.iter().all(|event| known.events.contains(event)), "{proven:?}");
+    assert_eq!(proven.checkpoint(), known.checkpoint());
+    match (&proven, &known) {
+        (AnyProven::Log(proven), AnyProven::Log(known)) => {
+            let within = proven.events.iter().all(|event| known.events.contains(event));
+            assert!(within, "{proven:?}");
+        }
+        (AnyProven::Day(proven), AnyProven::Day(known)) => assert_eq!(proven, known),
+        (AnyProven::Artifact(proven), AnyProven::Artifact(known)) => {
+            assert_eq!((&proven.day, &proven.header), (&known.day, &known.header));
+        }
+        // Whoever proves an artifact has proven its day as well.
+        (AnyProven::Day(proven), AnyProven::Artifact(known)) => assert_eq!(**proven, known.day),
+        _ => panic!("{proven:?} from {known:?}"),
+    }
 }
 
 #[cfg(test)]
@@ -60,11 +84,24 @@ mod tests {
     use super::*;
     use crate::bundle::BundleError;
 
-    const GOOD: &str = include_str!("../../tests/it/proof/bundle.json");
-    const KEY: &str = include_str!("../../tests/it/proof/key.txt");
+    /// A bundle of events and one of an artifact, each with its key.
+    const GOOD: [(&str, &str); 2] = [
+        (
+            include_str!("../../tests/it/proof/bundle.json"),
+            include_str!("../../tests/it/proof/key.txt"),
+        ),
+        (
+            include_str!("../../tests/it/proof/artifact.json"),
+            include_str!("../../tests/it/proof/artifact-key.txt"),
+        ),
+    ];
 
-    fn good() -> (PublicKey, Bundle) {
-        (PublicKey::parse(KEY).expect("a key"), read(GOOD.as_bytes()).expect("a bundle"))
+    fn good(which: usize) -> (&'static str, PublicKey, AnyBundle) {
+        let (text, key) = GOOD[which];
+        let good = read(text.as_bytes()).expect("a bundle");
+        let key = PublicKey::parse(key).expect("a key");
+        assert!(good.check(&key).is_ok(), "{:?}", good.check(&key));
+        (text, key, good)
     }
 
     /// Every place of a document: the way to it.
@@ -83,8 +120,17 @@ mod tests {
 
     #[test]
     fn what_is_missing_strange_or_of_another_kind_is_named() {
-        let (key, good) = good();
-        let document: Value = serde_json::from_str(GOOD).expect("JSON");
+        for which in 0..GOOD.len() {
+            every_place_of(good(which));
+        }
+        // Deep nesting ends before the stack does.
+        for deep in ["[".repeat(200_000), "{\"pages\":".repeat(50_000)] {
+            assert!(read(deep.as_bytes()).is_none());
+        }
+    }
+
+    fn every_place_of((text, key, good): (&str, PublicKey, AnyBundle)) {
+        let document: Value = serde_json::from_str(text).expect("JSON");
         let mut all = Vec::new();
         places(&document, "", &mut all);
         let strange = [
@@ -116,7 +162,8 @@ mod tests {
             if let Some(Value::Object(fields)) = changed.pointer_mut(above) {
                 fields.remove(last);
                 let without = changed.to_string();
-                assert!(place.is_empty() || parse(without.as_bytes()).is_err(), "without {place}");
+                let optional = place.is_empty() || place == "/artifact/body";
+                assert!(optional || parse(without.as_bytes()).is_err(), "without {place}");
                 if let Some(Value::Object(fields)) = changed.pointer_mut(above) {
                     fields.insert("stranger".into(), json!(1));
                 }
@@ -125,14 +172,10 @@ mod tests {
         }
         assert!(refused > all.len() * 8, "{refused} of {} places", all.len());
         // A field twice: which of them would count?
-        let twice = GOOD.replacen('{', "{\"format\":\"orrery-proof/1\",", 1);
+        let twice = text.replacen('{', "{\"format\":\"orrery-proof/1\",", 1);
         assert!(
             matches!(parse(twice.as_bytes()), Err(BundleError::Json { why }) if why.contains("duplicate"))
         );
-        // Deep nesting ends before the stack does.
-        for deep in ["[".repeat(200_000), "{\"pages\":".repeat(50_000)] {
-            assert!(read(deep.as_bytes()).is_none());
-        }
     }
 
     proptest! {
@@ -146,9 +189,10 @@ mod tests {
             )), 0..4),
             cut in proptest::option::of(any::<prop::sample::Index>()),
             noise in proptest::collection::vec(any::<u8>(), 0..200),
+            which in 0..GOOD.len(),
         ) {
-            let (key, good) = good();
-            let mut bytes = GOOD.as_bytes().to_vec();
+            let (text, key, good) = good(which);
+            let mut bytes = text.as_bytes().to_vec();
             for (at, byte) in &edits {
                 let at = at.index(bytes.len());
                 bytes[at] = *byte;
@@ -162,6 +206,7 @@ mod tests {
             }
             check(&bytes, &key, &good);
             check(&noise, &key, &good);
+            certificate(&bytes);
         }
     }
 }

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::exit::Exit;
 use super::{Common, open, output};
+use crate::backend::sealing::{self, SealingError};
 use crate::backend::{Archive, operations};
 use crate::clock;
 
@@ -20,7 +21,8 @@ use crate::clock;
 /// summary, its addresses and the state of the folds behind it stay, so that
 /// everything after it still replays identically and proofs still hold. It is
 /// journaled before anything is deleted, and it cannot be undone: make a backup
-/// first. Not while a server holds the data directory.
+/// first. Each day is certified before it goes. Not while a server holds the data
+/// directory.
 ///
 /// Without --keep-days and --before no event changes, and a server is asked.
 ///
@@ -33,6 +35,9 @@ pub struct Compact {
     /// Drop every day before this one, YYYY-MM-DD.
     #[arg(long, value_name = "DAY", conflicts_with = "keep_days")]
     before: Option<String>,
+    /// Drop days that have no certificate without making one.
+    #[arg(long)]
+    uncertified: bool,
     /// Only say what would be dropped.
     #[arg(long)]
     dry_run: bool,
@@ -149,6 +154,9 @@ fn drop_days(common: &Common, command: &Compact, journal: Journal) -> anyhow::Re
         Some(last) => Some(state_at(&archive, last)?),
         None => None,
     };
+    if !command.uncertified {
+        plan.days.iter().try_for_each(|day| certify(&archive, *day))?;
+    }
     let journal = archive.journal();
     let writer = journal.writer(clock::now)?;
     // Whatever an earlier run left goes first.
@@ -165,6 +173,18 @@ fn drop_days(common: &Common, command: &Compact, journal: Journal) -> anyhow::Re
     open::catch_up(&archive)?;
     let (_, after) = operations::compact(archive.journal())?;
     Ok(Report::of(&plan, (before, after)))
+}
+
+/// Certifies a day that is about to go, if it has no certificate.
+fn certify(archive: &Archive, day: TradingDay) -> anyhow::Result<()> {
+    let go_on = &mut |_| ControlFlow::Continue(());
+    match sealing::seal(archive, day, false, None, go_on) {
+        // It keeps the one that it got under other definitions.
+        Ok(_) | Err(SealingError::Otherwise { .. }) => Ok(()),
+        Err(error) => Err(error).with_context(|| {
+            format!("{day} gets no certificate; --uncertified drops it without one")
+        }),
+    }
 }
 
 /// The first day that stays; `None` when all of them do.

@@ -1,6 +1,10 @@
 //! `orrery days`: what the journal holds, day by day.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
+use orrery_journal::proof::certificates;
+use orrery_journal::units::TradingDay;
 use serde::Serialize;
 
 use super::exit::Exit;
@@ -20,10 +24,11 @@ struct Day {
     first_recv: String,
     last_recv: String,
     sealed: bool,
+    certificate: Option<u32>,
     dropped: bool,
     events: u64,
-    kinds: std::collections::BTreeMap<&'static str, u64>,
-    refused: std::collections::BTreeMap<&'static str, u64>,
+    kinds: BTreeMap<&'static str, u64>,
+    refused: BTreeMap<&'static str, u64>,
     pages: Vec<String>,
     accepted_losses: Vec<super::look::LossView>,
 }
@@ -31,6 +36,9 @@ struct Day {
 pub fn run(common: &Common, _: &Days) -> anyhow::Result<Exit> {
     let journal = open::journal(common)?;
     let losses = journal.losses();
+    // Ascending, so the newest certificate of a day is the last one.
+    let certificates: BTreeMap<TradingDay, u32> =
+        certificates::list(common.data_dir())?.into_iter().map(|id| (id.day, id.number)).collect();
     let days: Vec<Day> = journal
         .days()?
         .into_iter()
@@ -41,6 +49,7 @@ pub fn run(common: &Common, _: &Days) -> anyhow::Result<Exit> {
             first_recv: d.first_recv.to_rfc3339(),
             last_recv: d.last_recv.to_rfc3339(),
             sealed: d.sealed,
+            certificate: certificates.get(&d.day).copied(),
             dropped: d.dropped,
             events: d.last.0 - d.first.0 + 1,
             kinds: d.kinds.iter().map(|(k, n)| (k.name(), *n)).collect(),
@@ -77,13 +86,23 @@ pub fn run(common: &Common, _: &Days) -> anyhow::Result<Exit> {
                     (false, false) => "open",
                 }
                 .to_owned(),
+                d.certificate.map_or_else(|| "-".to_owned(), |n| n.to_string()),
             ]
         })
         .collect();
     output::table(
         &[
-            "day", "events", "chains", "quotes", "trades", "bars", "gaps", "refused", "pages",
+            "day",
+            "events",
+            "chains",
+            "quotes",
+            "trades",
+            "bars",
+            "gaps",
+            "refused",
+            "pages",
             "state",
+            "certificate",
         ],
         &rows,
     );

@@ -119,6 +119,7 @@ pub fn run(common: &Common, command: &Demo) -> anyhow::Result<Exit> {
         scrub: command.listener.scrub_mib_per_second << 20,
         sessions: command.listener.sessions(),
         world,
+        origin: None,
     };
     app::run(archive, caught_up.engine, service, |address| {
         output::line(format!("open http://{address}/ - the session goes on; stop with Ctrl-C"));

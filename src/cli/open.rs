@@ -110,6 +110,12 @@ impl Server {
             )
         })
     }
+
+    /// Whether a server was named.
+    #[must_use]
+    pub const fn is_named(&self) -> bool {
+        self.connect.is_some()
+    }
 }
 
 /// A journal within reach.

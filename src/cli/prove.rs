@@ -7,18 +7,18 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
-use orrery_journal::proof::bundle::Proven;
 use orrery_journal::proof::note::PublicKey;
-use orrery_journal::units::Seq;
+use orrery_journal::units::{Seq, TradingDay};
 use serde::Serialize;
 
 use super::exit::Exit;
 use super::{Common, open, output};
 use crate::backend::proving::{self, Proof};
-use crate::bundle;
-use crate::control::proving::{Part, SignedCheckpoint, Wanted};
+use crate::backend::sealing;
+use crate::bundle::{self, AnyProven};
+use crate::control::proving::{Part, SignedCheckpoint, Wanted, WantedArtifact, WantedCertificate};
 
-/// Prove events and pages to others, or check such a proof.
+/// Prove events, pages, days and artifacts to others, or check such a proof.
 ///
 /// A proof is one JSON document. `tools/verify.py` checks it without this
 /// program; docs/proofs.md explains it. Only events of sealed pages can be
@@ -38,6 +38,10 @@ pub struct Prove {
     /// far as it shows.
     #[arg(long, requires = "check", value_name = "NOTE")]
     kept: Option<PathBuf>,
+    /// Handovers of the log's key (`orrery key handovers`): --key is an earlier
+    /// key then, and the last one that it leads to checks the bundle.
+    #[arg(long, requires = "key", value_name = "FILE")]
+    handovers: Option<PathBuf>,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -47,6 +51,8 @@ enum Command {
     Event(Event),
     Range(Range),
     Page(Page),
+    Day(Day),
+    Artifact(Artifact),
     Consistency(Consistency),
     Checkpoint(Plain),
     Key(Plain),
@@ -97,6 +103,45 @@ struct Page {
     output: Output,
 }
 
+/// Prove how a trading day is certified, and that the log of today begins with
+/// the log that the certificate stands on.
+///
+/// Example: orrery prove day 2015-12-24 --out day.json
+#[derive(Debug, Args)]
+struct Day {
+    /// Trading day, YYYY-MM-DD; `orrery seal` certifies it.
+    day: String,
+    /// This one of its certificates; the newest without it.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    number: Option<u32>,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Prove that an artifact is one of those of its certified day.
+///
+/// Example: orrery prove artifact GOOG gex 397 --out gex.json
+#[derive(Debug, Args)]
+struct Artifact {
+    /// Symbol, such as SPX.
+    symbol: String,
+    /// Family, such as gex.
+    family: String,
+    /// Version, such as 397 or v397.
+    #[arg(value_parser = version)]
+    version: u64,
+    /// Leave the body out; its hash is proven.
+    #[arg(long)]
+    header_only: bool,
+    #[command(flatten)]
+    output: Output,
+}
+
+fn version(text: &str) -> Result<u64, String> {
+    let number = text.strip_prefix('v').unwrap_or(text).parse();
+    number.map_err(|_| "no version; write a number, such as 397".to_owned())
+}
+
 /// Prove that what was signed earlier is the beginning of what is signed now.
 ///
 /// OLD and NEW are files with checkpoints, or numbers of pages that a
@@ -117,7 +162,7 @@ struct Consistency {
 ///
 /// Example: orrery prove checkpoint
 #[derive(Debug, Args)]
-struct Plain {
+pub struct Plain {
     /// Name of the log and its key, such as example.com/orrery; only the first
     /// use can choose it.
     #[arg(long, value_name = "NAME")]
@@ -134,7 +179,8 @@ impl Plain {
 
 pub fn run(common: &Common, command: &Prove) -> anyhow::Result<Exit> {
     if let Some(path) = &command.check {
-        return check::check(common, path, command.key.as_deref(), command.kept.as_deref());
+        let (kept, handovers) = (command.kept.as_deref(), command.handovers.as_deref());
+        return check::check(common, path, command.key.as_deref(), kept, handovers);
     }
     let part = |to: &Output, part| prove(common, to, &Wanted::Part(part));
     match &command.command {
@@ -145,6 +191,19 @@ pub fn run(common: &Common, command: &Prove) -> anyhow::Result<Exit> {
             part(&range.output, Part::Range(Seq(range.from), Seq(range.to)))
         }
         Some(Command::Page(page)) => part(&page.output, Part::Page(Seq(page.seq))),
+        Some(Command::Day(of)) => {
+            let day = TradingDay::parse(&of.day);
+            let day = day.with_context(|| format!("`{}` is no date; write YYYY-MM-DD", of.day))?;
+            let wanted = WantedCertificate { day, number: of.number };
+            prove(common, &of.output, &Wanted::Day(wanted))
+        }
+        Some(Command::Artifact(of)) => {
+            let Artifact { symbol, family, version, header_only, output } = of;
+            let (symbol, family) = (symbol.clone(), family.clone());
+            let wanted =
+                WantedArtifact { symbol, family, version: *version, header_only: *header_only };
+            prove(common, output, &Wanted::Artifact(wanted))
+        }
         Some(Command::Consistency(command)) => {
             let new = command.new.as_deref().map(note).transpose()?;
             prove(common, &command.output, &Wanted::Consistency(note(&command.old)?, new))
@@ -171,7 +230,18 @@ fn prove(common: &Common, to: &Output, wanted: &Wanted) -> anyhow::Result<Exit> 
     let origin = to.plain.origin();
     let (text, proven, key) = match open::reach(common, &to.plain.server)? {
         open::Reach::Here(journal) => {
-            let Proof { text, proven, key } = proving::prove(&journal, wanted, origin)?;
+            let proof = match wanted {
+                Wanted::Part(_) | Wanted::Consistency(..) => {
+                    proving::prove(&journal, wanted, origin)?
+                }
+                Wanted::Day(wanted) => sealing::prove_day(&journal, *wanted, origin)?,
+                Wanted::Artifact(_) => {
+                    let archive = open::with(common, journal)?.into_archive(common.threads);
+                    open::catch_up(&archive)?;
+                    sealing::prove(&archive, wanted, origin)?
+                }
+            };
+            let Proof { text, proven, key } = proof;
             (text, proven, key)
         }
         open::Reach::Server(mut client) => {
@@ -207,7 +277,7 @@ fn checkpoint(common: &Common, plain: &Plain) -> anyhow::Result<Exit> {
     Ok(Exit::Fine)
 }
 
-fn key(common: &Common, plain: &Plain) -> anyhow::Result<Exit> {
+pub fn key(common: &Common, plain: &Plain) -> anyhow::Result<Exit> {
     let key = match open::reach(common, &plain.server)? {
         open::Reach::Here(journal) => proving::key(&journal, plain.origin())?,
         open::Reach::Server(mut client) => PublicKey::parse(&client.key(plain.origin())?)?,
@@ -225,7 +295,7 @@ fn write(
     common: &Common,
     to: &Output,
     text: String,
-    proven: &Proven,
+    proven: &AnyProven,
     key: &PublicKey,
 ) -> anyhow::Result<Exit> {
     #[derive(Serialize)]
@@ -244,7 +314,11 @@ fn write(
     std::fs::write(path, &text).with_context(|| format!("cannot write {}", path.display()))?;
     let out = path.display().to_string();
     if common.json {
-        let (events, size) = (proven.events.len(), proven.checkpoint.size);
+        let events = match proven {
+            AnyProven::Log(proven) => proven.events.len(),
+            AnyProven::Day(_) | AnyProven::Artifact(_) => 0,
+        };
+        let size = proven.checkpoint().size;
         output::json(&Written { out, bytes: text.len(), events, size, key: key.to_string() })?;
     } else {
         let bytes = output::grouped(text.len() as u64);

@@ -31,6 +31,10 @@ pub struct Serve {
     sync: sync::Sync,
     #[command(flatten)]
     listener: Listener,
+    /// Name of the log and its key, such as example.com/orrery; only the first
+    /// use can choose it.
+    #[arg(long, env = "ORRERY_ORIGIN", value_name = "NAME")]
+    origin: Option<String>,
     #[command(flatten)]
     accept: super::repair::Accept,
 }
@@ -125,6 +129,7 @@ pub fn run(common: &Common, command: &Serve) -> anyhow::Result<Exit> {
         scrub: command.listener.scrub_mib_per_second << 20,
         sessions: command.listener.sessions(),
         world,
+        origin: command.origin.clone(),
     };
     app::run(archive, engine, service, |address| {
         output::line(format!(

@@ -1,6 +1,7 @@
-//! The other side of `JournalService`: what the command line asks of a server
+//! The other side of `JournalService` and `CertificateService`: what the command line asks of a server
 //! that holds the data directory.
 
+mod certificates;
 mod events;
 pub mod session;
 
@@ -11,6 +12,7 @@ use orrery_journal::guard::{GuardState, Room};
 use orrery_journal::units::Seq;
 use orrery_journal::{Calendar, Copied, CopyProgress, Head, Part, Stat};
 use orrery_proto::v1;
+use orrery_proto::v1::certificate_service_client::CertificateServiceClient;
 use orrery_proto::v1::journal_service_client::JournalServiceClient;
 use tokio::runtime::Runtime;
 use tonic::Status;
@@ -48,6 +50,7 @@ pub struct Client {
     address: String,
     runtime: Runtime,
     calls: JournalServiceClient<Channel>,
+    certificates: CertificateServiceClient<Channel>,
 }
 
 impl Client {
@@ -60,6 +63,8 @@ impl Client {
         Ok(Client {
             address: address.to_owned(),
             runtime,
+            certificates: CertificateServiceClient::new(channel.clone())
+                .max_decoding_message_size(REPLY_BYTES_MAX),
             calls: JournalServiceClient::new(channel).max_decoding_message_size(REPLY_BYTES_MAX),
         })
     }

@@ -1,10 +1,11 @@
 //! Proofs that are asked for, in the schema's words.
 
-use orrery_journal::units::Seq;
+use orrery_journal::units::{Seq, TradingDay};
 use orrery_proto::v1;
 use orrery_proto::v1::prove_request::What;
 use tonic::Status;
 
+use super::convert;
 use super::status::invalid;
 
 /// Events that one bundle proves by themselves at most.
@@ -18,6 +19,32 @@ pub enum Wanted {
     /// That an earlier checkpoint is the beginning of a later one: each a
     /// signed note or a number of pages; everything where there is no later one.
     Consistency(String, Option<String>),
+    /// That a day is certified so.
+    Day(WantedCertificate),
+    /// That an artifact is one of its certified day.
+    Artifact(WantedArtifact),
+}
+
+/// One of the certificates of a day.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WantedCertificate {
+    /// The day.
+    pub day: TradingDay,
+    /// Which one; `None` for the newest.
+    pub number: Option<u32>,
+}
+
+/// A version of a family.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WantedArtifact {
+    /// The symbol.
+    pub symbol: String,
+    /// The family.
+    pub family: String,
+    /// The version.
+    pub version: u64,
+    /// Whether the body is left out.
+    pub header_only: bool,
 }
 
 /// Events of the log.
@@ -76,7 +103,26 @@ pub(super) fn wanted(what: Option<What>) -> Result<Wanted, Status> {
         Some(What::Consistency(v1::ProveConsistency { old, new })) => {
             Wanted::Consistency(old, (!new.is_empty()).then_some(new))
         }
+        Some(What::Day(v1::ProveDay { day, number })) => {
+            Wanted::Day(certificate("day.day", day, number)?)
+        }
+        Some(What::Artifact(asked)) => {
+            let v1::ProveArtifact { symbol, family, version, header_only } = asked;
+            let symbol = convert::symbol(&symbol)?.to_owned();
+            let family = convert::name("artifact.family", &family)?.to_owned();
+            Wanted::Artifact(WantedArtifact { symbol, family, version, header_only })
+        }
     })
+}
+
+/// The certificate that a request names.
+pub(super) fn certificate(
+    field: &str,
+    day: Option<v1::Date>,
+    number: u32,
+) -> Result<WantedCertificate, Status> {
+    let day = convert::trading_day(field, day)?;
+    Ok(WantedCertificate { day, number: (number > 0).then_some(number) })
 }
 
 /// A request for a proof.
@@ -93,6 +139,17 @@ pub(super) fn what(wanted: &Wanted) -> What {
             old: old.clone(),
             new: new.clone().unwrap_or_default(),
         }),
+        Wanted::Day(WantedCertificate { day, number }) => {
+            What::Day(v1::ProveDay { day: convert::date(*day), number: number.unwrap_or_default() })
+        }
+        Wanted::Artifact(WantedArtifact { symbol, family, version, header_only }) => {
+            What::Artifact(v1::ProveArtifact {
+                symbol: symbol.clone(),
+                family: family.clone(),
+                version: *version,
+                header_only: *header_only,
+            })
+        }
     }
 }
 

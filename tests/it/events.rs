@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use orrery::bundle;
+use orrery::bundle::{self, AnyProven};
 use orrery_journal::event;
 use orrery_journal::proof::note::PublicKey;
 use orrery_proto::v1;
@@ -413,6 +413,7 @@ fn a_journal_is_proven_beside_the_server_that_writes_it() {
         assert_eq!(by, key);
         assert!(pieces > 1, "{pieces}");
         let proven = bundle::parse(&text).expect("a bundle").check(&parse(&key)).expect("holds");
+        let AnyProven::Log(proven) = proven else { panic!("events") };
         assert_eq!(proven.events.len(), 8_500);
         let signed = client
             .get_checkpoint(v1::GetCheckpointRequest::default())

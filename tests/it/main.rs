@@ -6,6 +6,7 @@ mod asked;
 mod bad_chain;
 mod bad_input;
 mod captured;
+mod certificate;
 mod cli;
 mod crash;
 mod damage;

@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use orrery::control::certificate::{self, Certifying, Rotated, Sealed, Verified};
 use orrery::control::events::{EventFilter, EventRange, Found, ReadDone, Start, Tailed};
 use orrery::control::journal::Operations;
-use orrery::control::proving::{Given, SignedCheckpoint, Wanted};
+use orrery::control::proving::{Given, SignedCheckpoint, Wanted, WantedCertificate};
 use orrery::control::session::feed::Watcher;
 use orrery::control::session::{BranchOrder, Command, SessionOrder, SessionView, Sessions};
 use orrery::control::{
@@ -389,6 +390,39 @@ impl Operations for Fake {
     }
 
     fn key(&self, _: Option<&str>) -> Result<String, BackendError> {
+        Err(BackendError::Unavailable("no journal here".into()))
+    }
+}
+
+impl Certifying for Fake {
+    fn seal(
+        &self,
+        _: TradingDay,
+        _: bool,
+        _: Option<&str>,
+        _: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<Sealed, BackendError> {
+        Err(BackendError::Unavailable("no journal here".into()))
+    }
+
+    fn certificates(&self) -> Result<Vec<certificate::Kept>, BackendError> {
+        Err(BackendError::Unavailable("no journal here".into()))
+    }
+
+    fn certificate(&self, _: WantedCertificate) -> Result<certificate::Kept, BackendError> {
+        Err(BackendError::Unavailable("no journal here".into()))
+    }
+
+    fn verify(
+        &self,
+        _: WantedCertificate,
+        _: bool,
+        _: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<Verified, BackendError> {
+        Err(BackendError::Unavailable("no journal here".into()))
+    }
+
+    fn rotate(&self) -> Result<Rotated, BackendError> {
         Err(BackendError::Unavailable("no journal here".into()))
     }
 }

@@ -10,6 +10,7 @@ use crate::format::canon::{LABEL, Label};
 use crate::format::page;
 use crate::proof::bundle::{Bundle, Claim, PageProof};
 use crate::proof::checkpoint::Checkpoint;
+use crate::proof::handover;
 use crate::proof::merkle::{Tree, TreeHash};
 use crate::proof::note::{self, PublicKey, SecretKey};
 use crate::proof::slice::Slice;
@@ -96,6 +97,23 @@ fn build() -> Known {
     Known { key, bundles, events }
 }
 
+/// The known key hands its log over twice.
+fn handovers() -> String {
+    let keys = [7, 8, 9].map(|seed| SecretKey::from_seed(ORIGIN, [seed; 32]));
+    let [Ok(first), Ok(second), Ok(third)] = keys else { panic!("a good name") };
+    let text = Checkpoint { origin: ORIGIN.into(), size: 3, root: TreeHash([4; 32]) }.text();
+    let note = |by, next| match handover::sign(&text, by, next) {
+        Ok(note) => note + "\n",
+        Err(e) => panic!("{e}"),
+    };
+    let all = note(&first, &second) + &note(&second, &third);
+    match handover::follow(all.as_bytes(), &first.public()) {
+        Ok(keys) => assert_eq!(keys.len(), 3),
+        Err(e) => panic!("{e}"),
+    }
+    all
+}
+
 /// Any bytes as note, key and checkpoint; or a right bundle with changes.
 pub fn proof(data: &[u8]) {
     match data.split_first() {
@@ -110,6 +128,7 @@ pub fn proof(data: &[u8]) {
 pub fn proof_seeds() -> Vec<Vec<u8>> {
     let known = known();
     let mut seeds = vec![
+        [&[0], handovers().as_bytes()].concat(),
         [&[0], known.bundles[0].checkpoint.as_bytes()].concat(),
         [&[0], known.key.to_string().as_bytes()].concat(),
     ];
@@ -131,6 +150,15 @@ fn texts(bytes: &[u8]) {
         if signed {
             let sizes = [1, 3].map(|size| format!("{ORIGIN}\n{size}\n"));
             assert!(sizes.iter().any(|start| text.starts_with(start)), "nobody signed this");
+        }
+    }
+    let (notes, rest) = note::split(bytes);
+    let told: usize = notes.iter().map(|note| note.len() + 1).sum();
+    assert_eq!(told + rest.len(), bytes.len(), "no byte is lost between notes");
+    if let Ok(all) = handover::read_all(bytes) {
+        assert_eq!(all.len(), notes.len(), "each note is a handover");
+        if let Ok(keys) = handover::follow(bytes, key) {
+            assert_eq!(keys.first(), Some(key), "the trusted key leads");
         }
     }
     if let Ok(text) = std::str::from_utf8(bytes) {

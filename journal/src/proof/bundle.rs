@@ -4,7 +4,7 @@
 //! Three claims are known. *Events*: each of these seqs holds this event.
 //! *Range*: these are all events from one seq to another, none left out, in
 //! order. *Consistency*: what was signed earlier is the beginning of what was
-//! signed later. Days and artifacts may follow.
+//! signed later. Days and artifacts are proven by the room that folds.
 
 use super::checkpoint::{Checkpoint, CheckpointError};
 use super::merkle::{self, TreeHash};

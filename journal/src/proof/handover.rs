@@ -30,7 +30,7 @@ pub struct Handover {
 }
 
 /// The note of a handover; `text` is that of the checkpoint.
-pub(super) fn sign(text: &str, by: &SecretKey, next: &SecretKey) -> Result<String, NoteError> {
+pub(crate) fn sign(text: &str, by: &SecretKey, next: &SecretKey) -> Result<String, NoteError> {
     next.countersign(&by.sign(&format!("{text}next {}\nby {}\n", next.public(), by.public())))
 }
 

@@ -5,6 +5,7 @@
 mod determinism;
 
 mod as_of;
+mod certificate;
 mod compare;
 mod engine;
 mod follow;
