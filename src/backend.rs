@@ -5,6 +5,7 @@
 //! state folded up to that moment, so nothing after it can be seen.
 
 mod answers;
+mod corrected;
 pub mod operations;
 pub mod proving;
 pub mod reading;

@@ -31,7 +31,7 @@ use orrery_proto::v1::epoch_service_server::EpochServiceServer;
 use orrery_proto::v1::journal_service_server::JournalServiceServer;
 use orrery_proto::v1::replay_service_server::ReplayServiceServer;
 use orrery_proto::v1::replay_session_service_server::ReplaySessionServiceServer;
-use orrery_replay::artifact::Header;
+use orrery_replay::artifact::{Artifact, Header};
 use orrery_replay::derived::FamilyName;
 use orrery_replay::fold::EpochId;
 use tokio_util::sync::CancellationToken;
@@ -123,6 +123,20 @@ pub enum Which {
     Version(u64),
     /// The newest that had seen nothing beyond a moment.
     AsOf(AsOf),
+}
+
+/// An artifact as it would be, had every event been right from the start.
+#[derive(Clone, PartialEq, Debug)]
+pub struct CorrectedRead {
+    /// The artifact; its version and hashes are those of that other history.
+    pub artifact: Artifact,
+    /// Corrections up to this event are known.
+    pub known: Seq,
+    /// Events up to the moment that were corrected or cancelled; with none it is
+    /// the recorded artifact.
+    pub events: u64,
+    /// Corrections that say nothing usable; they change nothing.
+    pub unusable: u64,
 }
 
 /// What to replay.
@@ -281,6 +295,18 @@ pub trait Backend: journal::Operations + certificate::Certifying + Send + Sync +
         family: &str,
         which: Which,
     ) -> Result<Option<Header>, BackendError>;
+
+    /// The newest artifact of a family at a moment, as corrected; `None` when
+    /// there is none.
+    ///
+    /// # Errors
+    /// A moment outside of the journal, damage.
+    fn corrected(
+        &self,
+        symbol: &str,
+        family: &str,
+        as_of: AsOf,
+    ) -> Result<Option<CorrectedRead>, BackendError>;
 
     /// Up to `limit` headers of a family from a version on, ascending.
     ///

@@ -6,6 +6,7 @@ pub mod black_scholes;
 pub mod book;
 pub mod calendar;
 pub mod conditions;
+pub mod correction;
 pub mod epoch;
 pub mod exponential;
 pub mod implied;

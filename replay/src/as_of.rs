@@ -12,7 +12,7 @@ use orrery_journal::{Journal, ReadError};
 
 use crate::artifact::Header;
 use crate::derived::{Derived, DerivedError};
-use crate::driver::{FoldError, Threads, fold_range};
+use crate::driver::{FoldError, Source, Threads, fold_range};
 use crate::engine::{Engine, EngineError, Made};
 use crate::fold::World;
 use crate::nearest::{nearest, recv_of};
@@ -119,13 +119,13 @@ pub fn as_of(
 }
 
 /// Folds to a moment and fires what is due by then.
-fn forward(
-    journal: &Journal,
+pub(crate) fn forward(
+    source: &dyn Source,
     engine: &mut Engine,
     to: Moment,
     seen: &mut dyn FnMut(Made) -> ControlFlow<()>,
 ) -> Result<(), AsOfError> {
-    let summary = fold_range(journal, engine, to.seq, Threads::ONE, &mut |folded| {
+    let summary = fold_range(source, engine, to.seq, Threads::ONE, &mut |folded| {
         folded.made.into_iter().try_for_each(&mut *seen)
     })?;
     if summary.stopped {

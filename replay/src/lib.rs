@@ -20,6 +20,7 @@ pub mod catch_up;
 pub mod certificate;
 pub mod checkpoint;
 pub mod compare;
+pub mod corrected;
 pub mod derived;
 pub mod diff;
 pub mod driver;

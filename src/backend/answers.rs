@@ -17,8 +17,8 @@ use orrery_replay::fold::EpochId;
 use super::Archive;
 use crate::clock::Stopwatch;
 use crate::control::{
-    AsOf, Backend, BackendError, Epochs, Explained, LevelShare, Plane, ReplayDifference,
-    ReplayOrder, ReplayProgress, ReplaySummary, Which,
+    AsOf, Backend, BackendError, CorrectedRead, Epochs, Explained, LevelShare, Plane,
+    ReplayDifference, ReplayOrder, ReplayProgress, ReplaySummary, Which,
 };
 use crate::market::epoch::Moment;
 use crate::models::gex::explain::{Level, Share, explain};
@@ -198,6 +198,16 @@ impl Backend for Archive {
                 self.latest_at(symbol, family, at).map_err(|e| self.error(e, as_of))
             }
         }
+    }
+
+    fn corrected(
+        &self,
+        symbol: &str,
+        family: &str,
+        as_of: AsOf,
+    ) -> Result<Option<CorrectedRead>, BackendError> {
+        let at = self.moment(as_of);
+        self.corrected_at(symbol, family, at).map_err(|e| self.error(e, as_of))
     }
 
     fn headers(

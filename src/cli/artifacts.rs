@@ -2,14 +2,16 @@
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
-use orrery_replay::artifact::Header;
+use orrery_replay::artifact::{Artifact, Header};
 use orrery_replay::as_of::At;
+use orrery_replay::diff::CellChange;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::exit::Exit;
 use super::{Common, open, output};
 use crate::backend::Archive;
+use crate::control::CorrectedRead;
 
 /// Versioned outputs of the models.
 #[derive(Debug, Args)]
@@ -59,6 +61,15 @@ struct Show {
     /// What was known at a seq (`seq:1200`) or a time (RFC 3339).
     #[arg(long)]
     at: Option<String>,
+    /// As corrected: as if every event that `orrery correct` has put right since
+    /// had been right from the start. Its version and hashes are none of the
+    /// record's.
+    #[arg(long, conflicts_with = "version")]
+    corrected: bool,
+    /// With --corrected: what that changes, cell by cell, biggest change first.
+    /// Exit code 0: nothing. 1: something.
+    #[arg(long, requires = "corrected")]
+    diff: bool,
 }
 
 /// Compare two versions cell by cell, biggest change first.
@@ -170,6 +181,9 @@ fn run_list(common: &Common, archive: &Archive, list: &List) -> anyhow::Result<E
 }
 
 fn run_show(common: &Common, archive: &Archive, show: &Show) -> anyhow::Result<Exit> {
+    if show.corrected {
+        return run_corrected(common, archive, show);
+    }
     let header = match (show.version, &show.at) {
         (Some(version), _) => archive.derived().header(&show.symbol, &show.family, version)?,
         (None, Some(at)) => {
@@ -199,6 +213,48 @@ fn run_show(common: &Common, archive: &Archive, show: &Show) -> anyhow::Result<E
     Ok(Exit::Fine)
 }
 
+/// The artifact as corrected, or what is other about it than as known.
+fn run_corrected(common: &Common, archive: &Archive, show: &Show) -> anyhow::Result<Exit> {
+    let Show { symbol, family, .. } = show;
+    let seq = open::moment(archive.journal(), show.at.as_deref())?;
+    let found = archive.corrected_at(symbol, family, At::Seq(seq))?;
+    let found = found.with_context(|| none(archive, symbol, family))?;
+    let CorrectedRead { artifact: Artifact { header, body }, known, events, unusable } = found;
+    let view = HeaderView::from(&header);
+    if show.diff {
+        let before = archive.latest_at(symbol, family, At::Seq(seq))?;
+        let before = before.with_context(|| none(archive, symbol, family))?;
+        let before_body = archive.body(&before)?;
+        let changes = orrery_replay::diff::diff_bodies(&before_body, &body)?;
+        return print_changes(common, (&before, &header), &changes, usize::MAX);
+    }
+    let body: Value = serde_json::from_slice(&body)?;
+    if common.json {
+        output::json(&serde_json::json!({
+            "corrected": { "known": known.0, "events": events, "unusable": unusable },
+            "header": view,
+            "body": body,
+        }))?;
+        return Ok(Exit::Fine);
+    }
+    output::line(format!(
+        "{} {} as corrected at {} from events {}..{} by {}: {} corrected events, as known at event \
+         {known}",
+        view.symbol,
+        view.family,
+        view.created_at,
+        view.seq_first,
+        view.seq_last,
+        view.profile,
+        output::grouped(events),
+    ));
+    if unusable > 0 {
+        output::line(format!("{unusable} corrections say nothing usable and change nothing"));
+    }
+    output::line(serde_json::to_string_pretty(&body)?);
+    Ok(Exit::Fine)
+}
+
 fn none(archive: &Archive, symbol: &str, family: &str) -> String {
     let known: Vec<String> = archive
         .families()
@@ -221,15 +277,25 @@ fn run_diff(common: &Common, archive: &Archive, diff: &Diff) -> anyhow::Result<E
     };
     let ((before, before_body), (after, after_body)) = (read(diff.before)?, read(diff.after)?);
     let changes = orrery_replay::diff::diff_bodies(&before_body, &after_body)?;
-    let shown = &changes[..changes.len().min(diff.limit)];
+    print_changes(common, (&before, &after), &changes, diff.limit)
+}
+
+/// Prints what differs between two bodies.
+fn print_changes(
+    common: &Common,
+    (before, after): (&Header, &Header),
+    changes: &[CellChange],
+    limit: usize,
+) -> anyhow::Result<Exit> {
+    let shown = changes.get(..limit).unwrap_or(changes);
     if common.json {
         let cells: Vec<Value> = shown
             .iter()
             .map(|c| serde_json::json!({"path": c.path, "before": c.left, "after": c.right, "absolute": c.absolute, "relative": c.relative}))
             .collect();
         output::json(&serde_json::json!({
-            "before": HeaderView::from(&before),
-            "after": HeaderView::from(&after),
+            "before": HeaderView::from(before),
+            "after": HeaderView::from(after),
             "total": changes.len(),
             "changes": cells,
         }))?;

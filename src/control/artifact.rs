@@ -3,10 +3,11 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use orrery_proto::v1;
 use orrery_proto::v1::artifact_service_server::ArtifactService;
-use orrery_replay::artifact::Header;
+use orrery_replay::artifact::{Artifact, Header};
 use orrery_replay::diff;
 use serde_json::Value;
 use tokio::sync::{Semaphore, mpsc};
@@ -18,7 +19,7 @@ use tonic::{Code, Request, Response, Status};
 use super::calls::{Calls, deadline};
 use super::page::{self, Page};
 use super::status::{invalid, no_artifact, refusal};
-use super::{BackendError, LevelShare, Which, convert};
+use super::{AsOf, BackendError, CorrectedRead, LevelShare, Which, convert};
 use crate::shelf::Shelf;
 
 use watch::{Watch, Watched};
@@ -46,6 +47,33 @@ impl Artifacts {
     }
 }
 
+impl Artifacts {
+    /// The newest artifact at a moment, as corrected.
+    async fn corrected(
+        &self,
+        deadline: Duration,
+        asked: v1::GetArtifactRequest,
+    ) -> Result<Response<v1::GetArtifactResponse>, Status> {
+        let as_of = match asked.which {
+            None => AsOf::Head,
+            Some(v1::get_artifact_request::Which::AsOf(as_of)) => convert::as_of(Some(as_of))?,
+            Some(v1::get_artifact_request::Which::Version(_)) => {
+                return Err(invalid("version", "is one of the record; ask as of a moment"));
+            }
+        };
+        let (symbol, family) = (asked.symbol.clone(), asked.family.clone());
+        let found = self.calls.ask(deadline, move |b| b.corrected(&symbol, &family, as_of)).await?;
+        let CorrectedRead { artifact, known, events, unusable } =
+            found.ok_or_else(|| no_artifact(&asked.symbol, &asked.family, "at that moment"))?;
+        let Artifact { header, body } = artifact;
+        let body = if asked.header_only { bytes::Bytes::new() } else { body };
+        Ok(Response::new(v1::GetArtifactResponse {
+            artifact: Some(v1::Artifact { header: Some(convert::header(&header)), body }),
+            corrected: Some(v1::CorrectedRead { known_seq: known.0, events, unusable }),
+        }))
+    }
+}
+
 #[tonic::async_trait]
 impl ArtifactService for Artifacts {
     async fn get_artifact(
@@ -56,6 +84,9 @@ impl ArtifactService for Artifacts {
         let asked = request.into_inner();
         let symbol = convert::symbol(&asked.symbol)?.to_owned();
         let family = convert::name("family", &asked.family)?.to_owned();
+        if asked.corrected {
+            return self.corrected(deadline, asked).await;
+        }
         let (which, said) = match asked.which {
             None => (Which::Latest, String::from("yet")),
             Some(v1::get_artifact_request::Which::Version(version)) => {
@@ -77,7 +108,7 @@ impl ArtifactService for Artifacts {
             })
             .await?;
         let artifact = found.ok_or_else(|| no_artifact(&asked.symbol, &asked.family, &said))?;
-        Ok(Response::new(v1::GetArtifactResponse { artifact: Some(artifact) }))
+        Ok(Response::new(v1::GetArtifactResponse { artifact: Some(artifact), corrected: None }))
     }
 
     async fn list_artifacts(

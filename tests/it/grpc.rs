@@ -173,7 +173,7 @@ fn bad_questions_are_refused_with_the_field_that_is_wrong() {
             symbol: spx(),
             family: "gex".into(),
             which: Some(v1::get_artifact_request::Which::Version(99)),
-            header_only: false,
+            ..Default::default()
         };
         let refused = artifacts.get_artifact(missing).await.expect_err("no such version");
         cases.push((Code::NotFound, "SPX/gex version 99", refused));
@@ -220,7 +220,7 @@ fn artifacts_by_version_as_of_and_as_lists() {
             symbol: spx(),
             family: "gex".into(),
             which,
-            header_only: false,
+            ..Default::default()
         };
         use v1::get_artifact_request::Which;
         for (which, version) in [
@@ -438,6 +438,7 @@ fn health_and_both_reflections_are_served() {
             "orrery.v1.ArtifactService",
             "orrery.v1.ReplayService",
             "orrery.v1.ReplaySessionService",
+            "orrery.v1.CertificateService",
             "grpc.health.v1.Health",
         ]
         .map(String::from)

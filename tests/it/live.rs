@@ -72,7 +72,7 @@ fn artifact(url: &str, family: &str, version: u64) -> (v1::ArtifactHeader, Value
         symbol: "SPX".into(),
         family: family.into(),
         which: Some(v1::get_artifact_request::Which::Version(version)),
-        header_only: false,
+        ..Default::default()
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let answer = runtime.expect("a runtime").block_on(async {

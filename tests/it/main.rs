@@ -8,6 +8,7 @@ mod bad_input;
 mod captured;
 mod certificate;
 mod cli;
+mod corrected;
 mod crash;
 mod damage;
 mod day;

@@ -16,8 +16,8 @@ use orrery::control::proving::{Given, SignedCheckpoint, Wanted, WantedCertificat
 use orrery::control::session::feed::Watcher;
 use orrery::control::session::{BranchOrder, Command, SessionOrder, SessionView, Sessions};
 use orrery::control::{
-    self, AsOf, Backend, BackendError, Epochs, Explained, LevelShare, Plane, ReplayDifference,
-    ReplayOrder, ReplayProgress, ReplaySummary, Which,
+    self, AsOf, Backend, BackendError, CorrectedRead, Epochs, Explained, LevelShare, Plane,
+    ReplayDifference, ReplayOrder, ReplayProgress, ReplaySummary, Which,
 };
 use orrery::gateway::{self, LIMITS, Limits, Parts};
 use orrery::market::book::{Book, Contract, ContractState, Spot, SpotSource, Topology};
@@ -533,6 +533,10 @@ impl Backend for Fake {
             .filter(|h| !matches!(which, Which::Version(v) if v != h.version))
             .max_by_key(|h| h.version)
             .cloned())
+    }
+
+    fn corrected(&self, _: &str, _: &str, _: AsOf) -> Result<Option<CorrectedRead>, BackendError> {
+        Err(BackendError::Unavailable("no journal here".into()))
     }
 
     fn headers(
