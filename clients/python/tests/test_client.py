@@ -16,7 +16,7 @@ from decimal import Decimal
 from itertools import islice
 
 import orrery_client
-from orrery_client import AsyncClient, Client
+from orrery_client import Artifact, AsyncClient, Client
 
 RECORDED = os.environ["ORRERY_RECORDED"]
 LIVE = os.environ["ORRERY_LIVE"]
@@ -185,6 +185,28 @@ class Recorded(unittest.TestCase):
         states = list(self.client.compare_day(day))
         self.assertEqual(states[-1].state, 2, "identical")
         self.assertEqual(states[-1].events, self.client.stat().head_seq)
+
+    def test_a_day_is_played_again(self) -> None:
+        recorded = list(self.client.list_artifacts("SPX", "gex"))
+        day = datetime.datetime.fromtimestamp(recorded[0].created_at.seconds, datetime.UTC).date()
+        played = list(self.client.replay(day, symbols=["SPX"], families=["gex"]))
+        self.assertEqual([told.header for told in played], recorded)
+        self.assertEqual(played[2], self.client.get_artifact("SPX", "gex", version=3))
+        # At a pace, under other definitions, and left before its end.
+        other = self.client.replay(
+            day, speed=1000, symbols=["SPX"], families=["gex"], profiles=["gex/inverse-oi@1"]
+        )
+        first = next(other)
+        other.close()
+        self.assertEqual(first.header.profile, "gex/inverse-oi@1")
+        with self.assertRaises(orrery_client.InvalidRequest):
+            next(self.client.replay(day, speed=1e9))
+
+        async def play() -> list[Artifact]:
+            async with AsyncClient(RECORDED) as client:
+                return [told async for told in client.replay(day, families=["gex"])]
+
+        self.assertEqual([told.header for told in asyncio.run(play())], recorded)
 
     def test_the_same_by_asyncio(self) -> None:
         async def ask() -> None:

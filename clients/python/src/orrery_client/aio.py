@@ -19,6 +19,8 @@ from orrery.v1 import (
     journal_pb2_grpc,
     replay_pb2,
     replay_pb2_grpc,
+    session_pb2,
+    session_pb2_grpc,
 )
 
 from . import errors, frames, requests
@@ -79,6 +81,7 @@ class AsyncClient:
         self._epochs = epoch_pb2_grpc.EpochServiceStub(self._channel)
         self._journal = journal_pb2_grpc.JournalServiceStub(self._channel)
         self._replays = replay_pb2_grpc.ReplayServiceStub(self._channel)
+        self._sessions = session_pb2_grpc.ReplaySessionServiceStub(self._channel)
 
     async def close(self) -> None:
         """Ends the connection and whatever still streams over it."""
@@ -272,6 +275,55 @@ class AsyncClient:
     async def stat(self) -> journal_pb2.JournalStat:
         """The journal in numbers."""
         return (await self._ask(self._journal.Stat, journal_pb2.StatRequest())).stat
+
+    async def replay(
+        self,
+        day: Day,
+        *,
+        speed: float | None = None,
+        gap_cap: float | None = None,
+        symbols: Iterable[str] = (),
+        families: Iterable[str] = (),
+        profiles: Iterable[str] = (),
+        without: Iterable[Kind] = (),
+        header_only: bool = False,
+    ) -> AsyncIterator[Artifact]:
+        """What a recorded day brings out when it is played again."""
+        asked = requests.replay(day, speed, gap_cap, symbols, families, profiles, without)
+        session_id = (await self._ask(self._sessions.CreateSession, asked)).session.session_id
+        try:
+            async for artifact in self._played(session_id, header_only):
+                yield artifact
+        finally:
+            try:
+                close = session_pb2.CloseSessionRequest(session_id=session_id)
+                await self._sessions.CloseSession(close, timeout=self._timeout)
+            except (grpc.RpcError, grpc.aio.UsageError):
+                pass  # It ends by itself when nobody asks for it.
+
+    async def _played(self, session_id: str, header_only: bool) -> AsyncIterator[Artifact]:
+        watch = session_pb2.WatchSessionRequest(
+            session_id=session_id, after_number=0, hold=True, header_only=header_only
+        )
+        stream = self._sessions.WatchSession(watch)
+        playing = False
+        try:
+            async for message in stream:
+                if not playing:
+                    # The stream is there: from here on nothing is missed.
+                    play = session_pb2.PlaySessionRequest(session_id=session_id)
+                    await self._ask(self._sessions.PlaySession, play)
+                    playing = True
+                told = requests.played(message)
+                if told is None:
+                    return
+                if told.WhichOneof("event") == "artifact":
+                    artifact = told.artifact.artifact
+                    yield Artifact(artifact.header, artifact.body)
+        except grpc.RpcError as error:
+            raise errors.of(error) from None
+        finally:
+            stream.cancel()
 
     async def compare_day(
         self, day: Day, *, threads: int = 0

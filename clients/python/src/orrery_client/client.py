@@ -19,6 +19,8 @@ from orrery.v1 import (
     journal_pb2_grpc,
     replay_pb2,
     replay_pb2_grpc,
+    session_pb2,
+    session_pb2_grpc,
 )
 
 from . import errors, frames, requests
@@ -85,6 +87,7 @@ class Client:
         self._epochs = epoch_pb2_grpc.EpochServiceStub(self._channel)
         self._journal = journal_pb2_grpc.JournalServiceStub(self._channel)
         self._replays = replay_pb2_grpc.ReplayServiceStub(self._channel)
+        self._sessions = session_pb2_grpc.ReplaySessionServiceStub(self._channel)
 
     def close(self) -> None:
         """Ends the connection and whatever still streams over it."""
@@ -295,6 +298,61 @@ class Client:
         return self._ask(self._journal.Stat, journal_pb2.StatRequest()).stat
 
     # Replays.
+
+    def replay(
+        self,
+        day: Day,
+        *,
+        speed: float | None = None,
+        gap_cap: float | None = None,
+        symbols: Iterable[str] = (),
+        families: Iterable[str] = (),
+        profiles: Iterable[str] = (),
+        without: Iterable[Kind] = (),
+        header_only: bool = False,
+    ) -> Iterator[Artifact]:
+        """What a recorded day brings out when it is played again, in a session of its own
+        that ends with the iteration.
+
+        ``speed`` is how many seconds of the market pass in one (``None``: as many as
+        can be folded), ``gap_cap`` the longest silence to keep, in the market's seconds.
+        ``profiles`` are other definitions, ``without`` kinds of events to leave out. The
+        session waits for a slow reader, so nothing is missed.
+        """
+        asked = requests.replay(day, speed, gap_cap, symbols, families, profiles, without)
+        session_id = self._ask(self._sessions.CreateSession, asked).session.session_id
+        try:
+            yield from self._played(session_id, header_only)
+        finally:
+            try:
+                close = session_pb2.CloseSessionRequest(session_id=session_id)
+                self._sessions.CloseSession(close, timeout=self._timeout)
+            except (grpc.RpcError, ValueError):
+                pass  # It ends by itself when nobody asks for it.
+
+    def _played(self, session_id: str, header_only: bool) -> Iterator[Artifact]:
+        watch = session_pb2.WatchSessionRequest(
+            session_id=session_id, after_number=0, hold=True, header_only=header_only
+        )
+        stream = self._sessions.WatchSession(watch)
+        playing = False
+        try:
+            for message in stream:
+                if not playing:
+                    # The stream is there: from here on nothing is missed.
+                    play = session_pb2.PlaySessionRequest(session_id=session_id)
+                    self._ask(self._sessions.PlaySession, play)
+                    playing = True
+                told = requests.played(message)
+                if told is None:
+                    return
+                if told.WhichOneof("event") == "artifact":
+                    artifact = told.artifact.artifact
+                    yield Artifact(artifact.header, artifact.body)
+        except grpc.RpcError as error:
+            raise errors.of(error) from None
+        finally:
+            stream.cancel()
 
     def compare_day(self, day: Day, *, threads: int = 0) -> Iterator[replay_pb2.Replay]:
         """Folds a day again on the server and compares every artifact with the record:

@@ -6,9 +6,20 @@ import datetime
 from collections.abc import Iterable
 from typing import Literal
 
+import grpc
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from orrery.v1 import artifact_pb2, common_pb2, epoch_pb2, event_pb2, journal_pb2
+from orrery.v1 import (
+    artifact_pb2,
+    common_pb2,
+    epoch_pb2,
+    event_pb2,
+    journal_pb2,
+    session_pb2,
+)
+
+from .errors import OrreryError
 
 #: A moment: an aware datetime, RFC 3339 text, or nanoseconds since 1970.
 Time = datetime.datetime | str | int
@@ -127,6 +138,49 @@ def read_range(
         limit=limit,
         canonical=canonical,
     )
+
+
+def replay(
+    day: Day,
+    speed: float | None,
+    gap_cap: float | None,
+    symbols: Iterable[str],
+    families: Iterable[str],
+    profiles: Iterable[str],
+    without: Iterable[Kind],
+) -> session_pb2.CreateSessionRequest:
+    pace = session_pb2.SessionSpeed()
+    if speed is None:
+        pace.unpaced = True
+    else:
+        pace.times = speed
+    cap = None
+    if gap_cap is not None:
+        cap = Duration()
+        cap.FromNanoseconds(round(gap_cap * 1e9))
+    left_out = list(without)
+    return session_pb2.CreateSessionRequest(
+        day=date(day),
+        symbols=list(symbols),
+        families=list(families),
+        profiles=list(profiles),
+        without=event_filter(left_out, ()) if left_out else None,
+        speed=pace,
+        gap_cap=cap,
+    )
+
+
+def played(
+    message: session_pb2.WatchSessionResponse,
+) -> session_pb2.WatchSessionResponse | None:
+    """The message, or ``None`` when it says that the session came to its end."""
+    if message.WhichOneof("event") != "session":
+        return message
+    state, error = message.session.state, message.session.error
+    if state in (session_pb2.SESSION_STATE_FAILED, session_pb2.SESSION_STATE_EXPIRED):
+        raise OrreryError(grpc.StatusCode.ABORTED, error or "the session expired")
+    ends = (session_pb2.SESSION_STATE_ENDED, session_pb2.SESSION_STATE_CLOSED)
+    return None if state in ends else message
 
 
 class Watching:
