@@ -27,6 +27,7 @@ pub mod driver;
 pub mod engine;
 pub mod fold;
 pub mod follow;
+pub mod json;
 pub mod ledger;
 mod nearest;
 mod routes;

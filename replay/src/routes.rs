@@ -5,6 +5,7 @@
 //! and of [`World::partitions`]. It only grows: a table that is newer
 //! than an event routes that event the same way.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use orrery_journal::units::{InstrumentId, Seq};
@@ -27,6 +28,9 @@ pub(crate) struct Route {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Routes {
     by_id: Vec<Option<Route>>,
+    /// Each list of partitions once: thousands of contracts share one, which so
+    /// stays at hand however many of them tick.
+    lists: BTreeSet<Arc<[u32]>>,
     /// Partition names by dense number, in order of creation.
     names: Vec<Box<str>>,
     /// Condition lists by id, from 1.
@@ -55,10 +59,15 @@ impl Routes {
         }
         partitions.sort_unstable();
         partitions.dedup();
-        self.place(
-            id,
-            Route { ticker: ticker.into(), defined: seq, partitions: partitions.into() },
-        );
+        let partitions = match self.lists.get(&*partitions) {
+            Some(list) => Arc::clone(list),
+            None => {
+                let list: Arc<[u32]> = partitions.into();
+                self.lists.insert(Arc::clone(&list));
+                list
+            }
+        };
+        self.place(id, Route { ticker: ticker.into(), defined: seq, partitions });
     }
 
     /// The condition list of an id; 0 is the empty one.
