@@ -56,6 +56,15 @@ pub struct Greeks {
     pub charm: f64,
 }
 
+/// What of [`Greeks`] says how delta moves besides with the underlying.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Cross {
+    /// Delta per 1.00 of volatility; the same for call and put.
+    pub vanna: f64,
+    /// Delta per year as time passes.
+    pub charm: f64,
+}
+
 /// The parts that all formulas share.
 struct Common {
     d1: f64,
@@ -122,36 +131,57 @@ impl Terms {
         let spot = self.spot * c.carry_discount;
         let strike = self.strike * c.rate_discount;
         let decay = -spot * density * self.volatility / (2.0 * c.sqrt_t);
-        let drift = c.carry_discount
-            * density
-            * (2.0 * (self.rate - self.carry) * self.years - c.d2 * c.vol_sqrt_t)
-            / (2.0 * self.years * c.vol_sqrt_t);
-        let (delta, theta, charm) = match right {
+        let (n, delta, theta) = match right {
             OptionRight::Call => {
                 let n = normal_cdf(c.d1);
-                (
-                    c.carry_discount * n,
-                    decay - self.rate * strike * normal_cdf(c.d2) + self.carry * spot * n,
-                    self.carry * c.carry_discount * n - drift,
-                )
+                let theta = decay - self.rate * strike * normal_cdf(c.d2) + self.carry * spot * n;
+                (n, c.carry_discount * n, theta)
             }
             OptionRight::Put => {
                 let n = normal_cdf(-c.d1);
-                (
-                    -c.carry_discount * n,
-                    decay + self.rate * strike * normal_cdf(-c.d2) - self.carry * spot * n,
-                    -self.carry * c.carry_discount * n - drift,
-                )
+                let theta = decay + self.rate * strike * normal_cdf(-c.d2) - self.carry * spot * n;
+                (n, -c.carry_discount * n, theta)
             }
         };
+        let Cross { vanna, charm } = self.cross_of(&c, right, density, n);
         Some(Greeks {
             delta,
             gamma: c.carry_discount * density / (self.spot * c.vol_sqrt_t),
             vega: spot * density * c.sqrt_t,
             theta,
-            vanna: -c.carry_discount * density * c.d2 / self.volatility,
+            vanna,
             charm,
         })
+    }
+
+    /// How delta moves with volatility and time, for those who sum a whole book:
+    /// the same bits as in [`Terms::greeks`].
+    #[must_use]
+    pub fn cross(&self, right: OptionRight) -> Option<Cross> {
+        let c = self.common()?;
+        let n = match right {
+            // The integral weighs the carry and nothing else.
+            _ if self.carry == 0.0 => 1.0,
+            OptionRight::Call => normal_cdf(c.d1),
+            OptionRight::Put => normal_cdf(-c.d1),
+        };
+        Some(self.cross_of(&c, right, normal_pdf(c.d1), n))
+    }
+
+    /// `n` is the integral up to d1 for calls, up to -d1 for puts.
+    fn cross_of(&self, c: &Common, right: OptionRight, density: f64, n: f64) -> Cross {
+        let drift = c.carry_discount
+            * density
+            * (2.0 * (self.rate - self.carry) * self.years - c.d2 * c.vol_sqrt_t)
+            / (2.0 * self.years * c.vol_sqrt_t);
+        let carry = match right {
+            OptionRight::Call => self.carry,
+            OptionRight::Put => -self.carry,
+        };
+        Cross {
+            vanna: -c.carry_discount * density * c.d2 / self.volatility,
+            charm: carry * c.carry_discount * n - drift,
+        }
     }
 
     fn vega(&self) -> Option<f64> {

@@ -12,6 +12,7 @@
 //! the book when a body is due.
 
 mod body;
+mod expirations;
 pub mod expiry;
 pub mod explain;
 pub mod exposure;
@@ -26,6 +27,7 @@ use orrery_replay::fold::RestoreError;
 use serde::{Deserialize, Serialize};
 
 use self::body::{Parts, body};
+use self::expirations::Expirations;
 use self::exposure::{Layout, exposures};
 use self::flip::{Curve, FlipParameters, curve};
 use self::held::View;
@@ -75,8 +77,10 @@ pub struct Gex {
     as_of: Option<RecvTime>,
     chain_at: Option<RecvTime>,
     curve: Option<Curve>,
-    /// Follows from the topology; not part of the saved state.
+    /// Follows from the topology; not part of the saved state, and neither is
+    /// the text of its last sums.
     layout: Option<Layout>,
+    expirations: Option<Expirations>,
 }
 
 impl Default for Gex {
@@ -107,6 +111,7 @@ impl Gex {
             chain_at: None,
             curve: None,
             layout: None,
+            expirations: None,
         }
     }
 
@@ -199,9 +204,11 @@ impl Model for Gex {
             return None;
         }
         let held = self.layout.take().filter(|layout| layout.fits(&book.topology));
+        let written = self.expirations.take().filter(|_| held.is_some());
         let layout = held.unwrap_or_else(|| Layout::new(&book.topology));
         let spot = market.spot.map(|s| s.value);
         let sums = exposures(book, &layout, &self.view(as_of, spot), market.day);
+        let expirations = Expirations::of(written, &layout, &sums)?;
         let curve = spot.map(|spot| self.curve_at(book, as_of, spot, market.day));
         let parts = Parts {
             market,
@@ -214,9 +221,9 @@ impl Model for Gex {
             as_of,
             chain_at: self.chain_at,
         };
-        let bytes = serde_json::to_vec(&body(&parts)).ok();
+        let bytes = serde_json::to_vec(&body(&parts, expirations.text())).ok();
         self.curve = curve;
-        self.layout = Some(layout);
+        (self.layout, self.expirations) = (Some(layout), Some(expirations));
         bytes
     }
 
@@ -252,7 +259,8 @@ impl Model for Gex {
             })
         })?;
         d.end()?;
-        (self.as_of, self.chain_at, self.curve, self.layout) = (as_of, chain_at, curve, None);
+        (self.as_of, self.chain_at, self.curve) = (as_of, chain_at, curve);
+        (self.layout, self.expirations) = (None, None);
         Ok(())
     }
 }

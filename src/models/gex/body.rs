@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use orrery_journal::event::OptionRight;
 use orrery_journal::units::{RecvTime, TradingDay};
 use serde::Serialize;
-use serde::ser::{SerializeMap, Serializer};
+use serde_json::value::RawValue;
 
 use super::Parameters;
 use super::expiry::{self, ExpiryFigures, PutCall};
@@ -17,39 +17,6 @@ use crate::market::book::{Book, Market, Spot};
 use crate::market::implied::NoVolatility;
 use crate::market::pricing::Pricing;
 use crate::market::ticker::vendor_symbol;
-
-/// A map by strike, ascending by number.
-struct ByStrike<'a>(Vec<(&'a str, f64)>);
-
-impl Serialize for ByStrike<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (strike, value) in &self.0 {
-            map.serialize_entry(strike, value)?;
-        }
-        map.end()
-    }
-}
-
-/// A map by expiry, ascending: clients take the first as today's.
-struct ByExpiry<'a>(Vec<(TradingDay, Expiration<'a>)>);
-
-impl Serialize for ByExpiry<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (expiry, value) in &self.0 {
-            map.serialize_entry(&expiry.to_string(), value)?;
-        }
-        map.end()
-    }
-}
-
-/// Unsigned gamma x contracts x multiplier, as existing clients read it.
-#[derive(Serialize)]
-struct Expiration<'a> {
-    calls: ByStrike<'a>,
-    puts: ByStrike<'a>,
-}
 
 /// All exposures of a stretch of the book. The first three are gamma's.
 #[derive(Clone, Copy, Serialize)]
@@ -109,7 +76,7 @@ const BUCKETS: [(&str, i32); 4] =
 pub(super) struct Body<'a> {
     symbol: String,
     spot: Option<f64>,
-    expirations: ByExpiry<'a>,
+    expirations: &'a RawValue,
     by_strike: Vec<StrikeRow>,
     by_expiry: Vec<ExpiryRow>,
     buckets: Vec<Bucket>,
@@ -227,7 +194,7 @@ pub(super) fn strike_exposures(parts: &Parts<'_>) -> Vec<StrikeExposure> {
         .collect()
 }
 
-pub(super) fn body<'a>(parts: &Parts<'a>) -> Body<'a> {
+pub(super) fn body<'a>(parts: &Parts<'a>, expirations: &'a RawValue) -> Body<'a> {
     let Parts { market, layout, sums, profile, .. } = *parts;
     let definitions = &profile.definitions;
     let spot = market.spot.map(|s| s.value);
@@ -241,7 +208,7 @@ pub(super) fn body<'a>(parts: &Parts<'a>) -> Body<'a> {
         };
         counting.map(row).collect()
     });
-    let (expirations, totals) = expirations(layout, sums);
+    let totals = totals(layout, sums);
     let all = scales
         .filter(|_| sums.counted > 0)
         .map(|scales| Sums::of(&Cell::total(sums.strikes.iter()), definitions, &scales));
@@ -251,7 +218,7 @@ pub(super) fn body<'a>(parts: &Parts<'a>) -> Body<'a> {
     Body {
         symbol: vendor_symbol(market.symbol),
         spot,
-        expirations: ByExpiry(expirations),
+        expirations,
         by_strike,
         by_expiry: by_expiry(parts, &totals, scales.as_ref()),
         buckets: scales.map_or_else(Vec::new, |s| buckets(parts, &totals, &s)),
@@ -277,24 +244,20 @@ pub(super) fn body<'a>(parts: &Parts<'a>) -> Body<'a> {
     }
 }
 
-/// Unsigned exposures by expiry and strike, and each expiry's total.
-fn expirations<'a>(
-    layout: &'a Layout,
-    sums: &Exposures,
-) -> (Vec<(TradingDay, Expiration<'a>)>, BTreeMap<TradingDay, Cell>) {
-    let (mut expirations, mut totals) = (Vec::new(), BTreeMap::new());
-    let cells: Vec<((TradingDay, &'a str), &Cell)> =
-        layout.names().zip(&sums.cells).filter(|(_, cell)| !cell.is_empty()).collect();
-    for cells in cells.chunk_by(|((a, _), _), ((b, _), _)| a == b) {
-        let Some(&((expiry, _), _)) = cells.first() else { continue };
-        let side = |of: fn(&Cell) -> Option<f64>| {
-            ByStrike(cells.iter().filter_map(|((_, key), cell)| Some((*key, of(cell)?))).collect())
-        };
-        let sides = Expiration { calls: side(|c| c.gamma.call), puts: side(|c| c.gamma.put) };
-        expirations.push((expiry, sides));
-        totals.insert(expiry, Cell::total(cells.iter().map(|(_, cell)| *cell)));
-    }
-    (expirations, totals)
+/// Each expiry's total; of those of which a contract counts.
+fn totals(layout: &Layout, sums: &Exposures) -> BTreeMap<TradingDay, Cell> {
+    let cells: Vec<(TradingDay, &Cell)> = layout
+        .names()
+        .zip(&sums.cells)
+        .filter(|(_, cell)| !cell.is_empty())
+        .map(|((expiry, _), cell)| (expiry, cell))
+        .collect();
+    let expiries = cells.chunk_by(|(a, _), (b, _)| a == b);
+    let total = |cells: &[(TradingDay, &Cell)]| {
+        let (expiry, _) = cells.first()?;
+        Some((*expiry, Cell::total(cells.iter().map(|(_, cell)| *cell))))
+    };
+    expiries.filter_map(total).collect()
 }
 
 fn by_expiry(

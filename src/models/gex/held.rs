@@ -190,10 +190,26 @@ impl View<'_> {
         if vendor.is_some_and(|gamma| gamma < 0.0) {
             return Verdict::NegativeGamma;
         }
-        let ours =
-            self.spot.zip(self.volatility(contract, state).known()).and_then(|(spot, iv)| {
-                self.pricing.terms(contract, self.as_of, spot, iv).greeks(contract.right)
+        let stated_delta = match self.definitions.greeks {
+            Greeks::Quotes => None,
+            Greeks::Vendor | Greeks::VendorElseQuotes => state.delta.filter(|d| d.is_finite()),
+        };
+        let terms = self.spot.zip(self.volatility(contract, state).known());
+        let terms = terms.map(|(spot, iv)| self.pricing.terms(contract, self.as_of, spot, iv));
+        // Whoever has gamma and delta from the vendor needs half of the greeks.
+        if let (Some(gamma), Some(delta)) = (vendor, stated_delta) {
+            let cross = terms.and_then(|terms| terms.cross(contract.right));
+            return Verdict::Counted(Held {
+                contracts,
+                multiplier: contract.multiplier,
+                gamma,
+                delta: Some(delta),
+                vanna: cross.map(|c| c.vanna),
+                charm: cross.map(|c| c.charm),
+                ours: false,
             });
+        }
+        let ours = terms.and_then(|terms| terms.greeks(contract.right));
         let gamma = match (vendor, self.definitions.greeks) {
             (Some(gamma), _) => gamma,
             (None, Greeks::Vendor) => return Verdict::MissingGamma,
@@ -202,15 +218,11 @@ impl View<'_> {
                 None => return Verdict::MissingGamma,
             },
         };
-        let delta = match self.definitions.greeks {
-            Greeks::Quotes => None,
-            Greeks::Vendor | Greeks::VendorElseQuotes => state.delta.filter(|d| d.is_finite()),
-        };
         Verdict::Counted(Held {
             contracts,
             multiplier: contract.multiplier,
             gamma,
-            delta: delta.or(ours.map(|g: black_scholes::Greeks| g.delta)),
+            delta: stated_delta.or(ours.map(|g: black_scholes::Greeks| g.delta)),
             vanna: ours.map(|g| g.vanna),
             charm: ours.map(|g| g.charm),
             ours: vendor.is_none(),
