@@ -16,6 +16,9 @@ pub mod spot;
 mod testing;
 pub mod volatility;
 
+use std::any::Any;
+use std::sync::Arc;
+
 use orrery_journal::units::{Price, RecvTime, Seq, VendorTime};
 use orrery_replay::fold::RestoreError;
 
@@ -155,6 +158,9 @@ pub enum Change<'a> {
     All,
 }
 
+/// What a view would read in a body, without its text.
+pub type Figures = Arc<dyn Any + Send + Sync>;
+
 /// A fold for one subject.
 pub trait Model: Send {
     /// Family of its artifacts.
@@ -176,6 +182,11 @@ pub trait Model: Send {
     /// The canonical body of the moment, or `None` when there is nothing to
     /// say yet. Called at timers and at promotion.
     fn emit(&mut self, market: &Market<'_>) -> Option<Vec<u8>>;
+    /// What a view would read in the newest body, equal to what it would read
+    /// there: spares it the parsing of large bodies. Default: nothing.
+    fn figures(&self) -> Option<Figures> {
+        None
+    }
     /// Appends its own state (not the book) as canonical bytes.
     fn save(&self, out: &mut Vec<u8>);
     /// Takes a saved state; `market` is the restored book.

@@ -7,21 +7,31 @@ pub mod levels;
 pub mod market_mode;
 pub mod net_gamma;
 pub mod read;
+pub mod readings;
 pub mod selector;
 pub mod vix_regime;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use orrery_journal::units::{NANOS_PER_SECOND, RecvTime};
 use orrery_replay::fold::EpochId;
 
+use self::readings::{Reading, Readings};
+use crate::models::Figures;
 use crate::models::parameters::Parameters;
 
 /// Newest bodies of one partition's active epoch, by family, with what names
 /// the version that each of them is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Bodies(BTreeMap<&'static str, Published>);
+pub struct Bodies(BTreeMap<&'static str, Held>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Held {
+    published: Published,
+    readings: Readings,
+}
 
 /// A body, and which version of its family it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +60,14 @@ impl Bodies {
     /// The same with its profile and version.
     #[must_use]
     pub fn published(&self, family: &str) -> Option<&Published> {
-        self.0.get(family).filter(|p| p.current)
+        self.0.get(family).map(|held| &held.published).filter(|p| p.current)
+    }
+
+    /// What this type reads in the newest body of a family.
+    #[must_use]
+    pub fn read<T: Reading>(&self, family: &str) -> Option<Arc<T>> {
+        let held = self.0.get(family).filter(|held| held.published.current)?;
+        held.readings.of(&held.published.body)
     }
 
     /// Takes a body; whether it is a new version of its family. The rule is that
@@ -64,8 +81,7 @@ impl Bodies {
         body: &Bytes,
         at: RecvTime,
     ) -> bool {
-        let held = self.0.get_mut(family);
-        if let Some(held) = held {
+        if let Some(Held { published: held, readings }) = self.0.get_mut(family) {
             let same = held.body == *body && held.epoch == epoch && *held.profile == *profile;
             let told = same && held.current;
             held.current = true;
@@ -73,11 +89,12 @@ impl Bodies {
                 held.version = held.version.saturating_add(1);
                 (held.body, held.profile) = (body.clone(), profile.into());
                 (held.epoch, held.at) = (epoch, at);
+                *readings = Readings::default();
             }
             return !told;
         }
         let (body, profile) = (body.clone(), profile.into());
-        self.0.insert(family, Published { body, current: true, profile, version: 1, epoch, at });
+        self.put_back(family, Published { body, current: true, profile, version: 1, epoch, at });
         true
     }
 
@@ -88,21 +105,28 @@ impl Bodies {
         families.iter().filter_map(|family| Some(self.published(family)?.at)).max()
     }
 
+    /// Takes what its model says that is to be read in the newest body of a family.
+    pub fn hand(&mut self, family: &str, figures: Figures) {
+        if let Some(held) = self.0.get(family) {
+            held.readings.hand(figures);
+        }
+    }
+
     /// The epoch of a family has retired: nobody may read its body any more.
     pub fn withdraw(&mut self, family: &str) {
         if let Some(held) = self.0.get_mut(family) {
-            held.current = false;
+            held.published.current = false;
         }
     }
 
     /// Everything that is held, for saving.
     pub fn held(&self) -> impl ExactSizeIterator<Item = (&'static str, &Published)> {
-        self.0.iter().map(|(family, published)| (*family, published))
+        self.0.iter().map(|(family, held)| (*family, &held.published))
     }
 
     /// Puts back what was saved.
     pub fn put_back(&mut self, family: &'static str, published: Published) {
-        self.0.insert(family, published);
+        self.0.insert(family, Held { published, readings: Readings::default() });
     }
 }
 

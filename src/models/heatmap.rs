@@ -12,6 +12,7 @@
 
 mod body;
 pub mod built;
+pub mod flies;
 pub mod forward;
 pub mod lattice;
 pub mod parameters;
@@ -20,6 +21,9 @@ pub mod reasons;
 pub mod spec;
 pub mod theory;
 pub mod tile;
+mod written;
+
+use std::sync::Arc;
 
 use orrery_journal::units::{NANOS_PER_SECOND, TradingDay};
 use orrery_replay::canonical::{Decoder, Encoder};
@@ -32,7 +36,7 @@ pub use self::parameters::Parameters;
 use self::parameters::Pricing;
 use self::profile::{Chosen, Debit, MarketPrice};
 use self::theory::Moment;
-use super::{Change, Model, Scope};
+use super::{Change, Figures, Model, Scope};
 use crate::market::book::{Book, Market};
 use crate::market::ticker::vendor_symbol;
 
@@ -239,6 +243,10 @@ impl Model for Heatmap {
             book,
             now: market.now,
         })
+    }
+
+    fn figures(&self) -> Option<Figures> {
+        Some(Arc::new(self.built.as_ref()?.flies()))
     }
 
     fn save(&self, out: &mut Vec<u8>) {

@@ -5,7 +5,7 @@ use orrery_journal::units::RecvTime;
 use orrery_replay::fold::{EpochId, Outbox, Output};
 
 use super::{Partition, status};
-use crate::models::next_tick;
+use crate::models::{Model, next_tick};
 use crate::views::{Bodies, View};
 
 /// A view and when its body is due.
@@ -41,8 +41,7 @@ impl Partition {
             if is_due(timed.due) {
                 timed.due = None;
                 if let Some(body) = timed.model.emit(&market) {
-                    let (family, profile) = (timed.model.family(), timed.model.profile());
-                    press.print(family, profile, body, &self.views, &mut self.bodies);
+                    press.print(&*timed.model, body, &self.views, &mut self.bodies);
                 }
             }
         }
@@ -84,16 +83,19 @@ impl Press<'_> {
     /// Puts a model's body out and keeps it where a view reads it.
     fn print(
         &mut self,
-        family: &'static str,
-        profile: &'static str,
+        model: &dyn Model,
         body: Vec<u8>,
         views: &[TimedView],
         bodies: &mut Bodies,
     ) {
+        let (family, profile) = (model.family(), model.profile());
         let body = Bytes::from(body);
         let read = views.iter().any(|v| v.view.inputs().contains(&family));
         if read && bodies.enter(family, profile, self.epoch, &body, self.now) {
             self.changed.push(family);
+            if let Some(figures) = model.figures() {
+                bodies.hand(family, figures);
+            }
         }
         self.push(family, profile, body);
     }

@@ -77,7 +77,7 @@ struct Quality {
 }
 
 fn body<'a>(symbol: &str, bodies: &'a Bodies) -> Option<Body<'a>> {
-    let net = NetGamma::of(bodies.get("gex")?)?;
+    let net = bodies.read::<NetGamma>("gex")?;
     let spot = spot(bodies).map(|s| s.value);
     let scores = spot.and_then(|spot| scores(&net, spot));
     let strike = |value: fn(&Row) -> f64| spot.and_then(|spot| net.largest(spot, value));

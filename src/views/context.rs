@@ -14,8 +14,12 @@
 //!
 //! Whatever is null has its reason in `quality.absent`.
 
+use std::sync::Arc;
+
+use orrery_journal::units::RecvTime;
 use serde::{Deserialize, Serialize};
 
+use super::readings::Reading;
 use super::{Bodies, View};
 use crate::models::gex::profile::SHIPPED;
 
@@ -38,22 +42,25 @@ impl View for Context {
 
     fn derive(&self, symbol: &str, bodies: &Bodies) -> Option<Vec<u8>> {
         let now = bodies.moment(self.inputs())?;
-        let input = |family| {
-            let published = bodies.published(family)?;
-            let since_ms = now.0.saturating_sub(published.at.0) / 1_000_000;
-            Some(Input { body: &published.body, since_ms })
-        };
-        context(symbol, input("gravity")?, input("gex"), input("spot"))
+        let gravity = Input::of(bodies, "gravity", now)?;
+        let (gex, spot) = (Input::of(bodies, "gex", now), Input::of(bodies, "spot", now));
+        context(symbol, &gravity, gex.as_ref(), spot.as_ref())
     }
 }
 
-/// A body, and how long ago it was made.
-#[derive(Clone, Copy, Debug)]
-pub struct Input<'a> {
-    /// The body.
-    pub body: &'a [u8],
+/// What a body says, and how long ago it was made.
+struct Input<T> {
+    said: Arc<T>,
     /// Milliseconds from its making to the moment of the view.
-    pub since_ms: i64,
+    since_ms: i64,
+}
+
+impl<T: Reading> Input<T> {
+    fn of(bodies: &Bodies, family: &str, now: RecvTime) -> Option<Input<T>> {
+        let at = bodies.published(family)?.at;
+        let since_ms = now.0.saturating_sub(at.0) / 1_000_000;
+        Some(Input { said: bodies.read(family)?, since_ms })
+    }
 }
 
 #[derive(Deserialize)]
@@ -73,9 +80,9 @@ struct Stated {
 }
 
 impl Stated {
-    /// The age now.
-    fn age(&self, input: Input<'_>) -> Option<i64> {
-        self.age_ms.map(|age| age.saturating_add(input.since_ms))
+    /// The age so many milliseconds later.
+    fn age(&self, since_ms: i64) -> Option<i64> {
+        self.age_ms.map(|age| age.saturating_add(since_ms))
     }
 }
 
@@ -98,23 +105,34 @@ struct Meta {
     profile: Option<String>,
 }
 
-#[derive(Deserialize)]
+impl Reading for Gravity {
+    fn read(body: &[u8]) -> Option<Gravity> {
+        serde_json::from_slice(body).ok()
+    }
+}
+
 struct Gex {
-    levels: Levels,
-    #[serde(default)]
-    definitions: serde_json::Value,
-    #[serde(default)]
+    flip: Flip,
+    /// The profile whose definitions the body states; no two profiles share
+    /// them.
+    profile: Option<&'static str>,
     quality: Stated,
 }
 
-impl Gex {
-    /// The profile whose definitions the body states; no two profiles share
-    /// them.
-    fn profile(&self) -> Option<&'static str> {
-        let same = |definitions| {
-            serde_json::to_value(definitions).is_ok_and(|value| value == self.definitions)
-        };
-        SHIPPED.iter().find(|p| same(&p.definitions)).map(|p| p.name)
+impl Reading for Gex {
+    fn read(body: &[u8]) -> Option<Gex> {
+        #[derive(Deserialize)]
+        struct Body {
+            levels: Levels,
+            #[serde(default)]
+            definitions: serde_json::Value,
+            #[serde(default)]
+            quality: Stated,
+        }
+        let body: Body = serde_json::from_slice(body).ok()?;
+        let same = |own| serde_json::to_value(own).is_ok_and(|value| value == body.definitions);
+        let profile = SHIPPED.iter().find(|p| same(&p.definitions)).map(|p| p.name);
+        Some(Gex { flip: body.levels.flip, profile, quality: body.quality })
     }
 }
 
@@ -137,6 +155,12 @@ struct SpotBody {
     quality: Stated,
 }
 
+impl Reading for SpotBody {
+    fn read(body: &[u8]) -> Option<SpotBody> {
+        serde_json::from_slice(body).ok()
+    }
+}
+
 #[derive(Serialize)]
 struct Body<'a> {
     symbol: &'a str,
@@ -149,7 +173,7 @@ struct Body<'a> {
     gamma_alignment: Option<&'static str>,
     gamma_flip: Option<f64>,
     gex_profile: Option<&'static str>,
-    gravity_profile: Option<String>,
+    gravity_profile: Option<&'a str>,
     quality: Quality,
 }
 
@@ -179,37 +203,30 @@ impl Ages {
     }
 }
 
-/// The context of a symbol from the newest bodies of its models.
+/// The context of a symbol from what its models said last.
 ///
-/// The spot is that of the `spot` body, else the one that `gravity` had seen.
-/// Returns `None` without any spot, or when a body is not what its family
-/// promises.
-#[must_use]
-pub fn context(
+/// The spot is that of the `spot` body, else the one that `gravity` had seen;
+/// `None` without any.
+fn context(
     symbol: &str,
-    gravity_input: Input<'_>,
-    gex_input: Option<Input<'_>>,
-    spot_input: Option<Input<'_>>,
+    gravity: &Input<Gravity>,
+    gex: Option<&Input<Gex>>,
+    spot: Option<&Input<SpotBody>>,
 ) -> Option<Vec<u8>> {
-    let gravity: Gravity = serde_json::from_slice(gravity_input.body).ok()?;
-    let spot_body = spot_input
-        .and_then(|input| Some((serde_json::from_slice::<SpotBody>(input.body).ok()?, input)));
-    let gex =
-        gex_input.and_then(|input| Some((serde_json::from_slice::<Gex>(input.body).ok()?, input)));
     let ages = Ages {
-        spot: spot_body.as_ref().and_then(|(body, input)| body.quality.age(*input)),
-        gex: gex.as_ref().and_then(|(body, input)| body.quality.age(*input)),
-        gravity: gravity.quality.age(gravity_input),
+        spot: spot.and_then(|spot| spot.said.quality.age(spot.since_ms)),
+        gex: gex.and_then(|gex| gex.said.quality.age(gex.since_ms)),
+        gravity: gravity.said.quality.age(gravity.since_ms),
     };
-    let gex = gex.map(|(body, _)| body);
-    let (spot, spot_from) = spot_body
-        .map(|(body, _)| (body.value, "spot"))
+    let (gravity, gex) = (&*gravity.said, gex.map(|gex| &*gex.said));
+    let (spot, spot_from) = spot
+        .map(|spot| (spot.said.value, "spot"))
         .or(gravity.meta.spot.map(|value| (value, "gravity")))
         .filter(|(value, _)| value.is_finite() && *value > 0.0)?;
-    let flip = gex.as_ref().and_then(|gex| gex.levels.flip.nearest);
+    let flip = gex.and_then(|gex| gex.flip.nearest);
     let mut absent = Vec::new();
     if flip.is_none() {
-        let why = gex.as_ref().map(|gex| gex.levels.flip.absent.as_deref());
+        let why = gex.map(|gex| gex.flip.absent.as_deref());
         let why = why.map_or("no_gex", |why| why.unwrap_or("no_flip"));
         absent.push(format!("gamma_alignment: {why}"));
     }
@@ -236,8 +253,8 @@ pub fn context(
         market_memory_strength: structures.market_memory_strength,
         gamma_alignment: flip.map(|flip| if spot >= flip { "positive" } else { "negative" }),
         gamma_flip: flip,
-        gex_profile: gex.as_ref().and_then(Gex::profile),
-        gravity_profile: gravity.meta.profile,
+        gex_profile: gex.and_then(|gex| gex.profile),
+        gravity_profile: gravity.meta.profile.as_deref(),
         quality: Quality { spot_from, age_ms: ages, absent },
     };
     serde_json::to_vec(&body).ok()
@@ -272,13 +289,18 @@ mod tests {
         "structures":{"volume_nodes":[6502.0,6507.0,6508.0],"volume_wells":[[6505.0,6506.0]],
         "crevasses":[[6504.0,6506.0]],"market_memory_strength":0.74},"meta":{"spot":6505.5}}"#;
 
-    fn made(body: &str) -> Input<'_> {
-        Input { body: body.as_bytes(), since_ms: 1_500 }
+    fn made<T: Reading>(body: &str) -> Option<Input<T>> {
+        Some(Input { said: Arc::new(T::read(body.as_bytes())?), since_ms: 1_500 })
+    }
+
+    fn of(gravity: &str, gex: Option<&str>, spot: Option<&str>) -> Option<serde_json::Value> {
+        let (gex, spot) = (gex.and_then(made), spot.and_then(made));
+        let body = context("SPX", &made(gravity)?, gex.as_ref(), spot.as_ref())?;
+        Some(serde_json::from_slice(&body).expect("JSON"))
     }
 
     fn derived(gex: Option<&str>, spot: Option<&str>) -> serde_json::Value {
-        let body = context("SPX", made(GRAVITY), gex.map(made), spot.map(made)).expect("a context");
-        serde_json::from_slice(&body).expect("JSON")
+        of(GRAVITY, gex, spot).expect("a context")
     }
 
     #[test]
@@ -313,9 +335,7 @@ mod tests {
     fn what_is_missing_in_a_profile_has_a_reason() {
         let bare = r#"{"profile":{"min":1.0,"step":1.0,"bins":[]},"structures":{"volume_nodes":[],
             "volume_wells":[],"crevasses":[],"market_memory_strength":0.0},"meta":{"spot":1.0}}"#;
-        let body = context("SPX", made(bare), None, Some(made(r#"{"value":2.0}"#)));
-        let body: serde_json::Value =
-            serde_json::from_slice(&body.expect("a context")).expect("JSON");
+        let body = of(bare, None, Some(r#"{"value":2.0}"#)).expect("a context");
         assert!(body["nearest_volume_node"].is_null() && body["volume_well_proximity"].is_null());
         assert_eq!(body["quality"]["absent"].as_array().map(Vec::len), Some(6));
         assert_eq!(body["quality"]["spot_from"], "spot");
@@ -338,9 +358,7 @@ mod tests {
         let gravity = GRAVITY.replacen('{', r#"{"quality":{"volume_age_ms":10},"#, 1);
         let gex = r#"{"levels":{"flip":{"nearest":6500.0}},"quality":{"chain_age_ms":2000}}"#;
         let spot = r#"{"value":6505.5,"quality":{"age_ms":0}}"#;
-        let body = context("SPX", made(&gravity), Some(made(gex)), Some(made(spot)));
-        let body: serde_json::Value =
-            serde_json::from_slice(&body.expect("a context")).expect("JSON");
+        let body = of(&gravity, Some(gex), Some(spot)).expect("a context");
         let want = serde_json::json!({"spot": 1500, "gex": 3500, "gravity": 1510});
         assert_eq!(body["quality"]["age_ms"], want);
         assert_eq!(body["quality"]["absent"], serde_json::json!([]));
@@ -356,7 +374,7 @@ mod tests {
     #[test]
     fn without_a_spot_or_with_a_foreign_body_there_is_none() {
         let body = GRAVITY.replace("6505.5", "null");
-        assert_eq!(context("SPX", made(&body), None, None), None);
-        assert_eq!(context("SPX", made("{}"), None, None), None);
+        assert_eq!(of(&body, None, None), None);
+        assert_eq!(of("{}", None, None), None);
     }
 }

@@ -77,14 +77,16 @@ impl View for Levels {
         let sources = sources(bodies, &self.inputs);
         let mut found = Found::default();
         for family in self.inputs.iter().filter(|family| family.starts_with("gex")) {
-            match bodies.get(family) {
-                Some(body) => exposure::collect(family, body, &mut found),
-                None => found.missing("gex", family, "not_published"),
+            match (bodies.get(family), bodies.read(family)) {
+                (_, Some(gex)) => exposure::collect(family, &gex, &mut found),
+                (Some(_), None) => found.missing("gex", family, "unreadable"),
+                (None, None) => found.missing("gex", family, "not_published"),
             }
         }
-        match bodies.get("gravity") {
-            Some(body) => structure::collect(body, &mut found),
-            None => found.missing("gravity", "gravity", "not_published"),
+        match (bodies.get("gravity"), bodies.read("gravity")) {
+            (_, Some(gravity)) => structure::collect(&gravity, &mut found),
+            (Some(_), None) => found.missing("gravity", "gravity", "unreadable"),
+            (None, None) => found.missing("gravity", "gravity", "not_published"),
         }
         if sources.keys().all(|family| *family == "spot") {
             return None;

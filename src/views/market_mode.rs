@@ -42,7 +42,7 @@ impl View for MarketMode {
     }
 
     fn derive(&self, symbol: &str, bodies: &Bodies) -> Option<Vec<u8>> {
-        let net = NetGamma::of(bodies.get("gex")?)?;
+        let net = bodies.read::<NetGamma>("gex")?;
         let spot = spot(bodies).map(|s| s.value);
         let score = spot.and_then(|spot| scores(&net, spot)).map(|s| one_decimal(s.mode));
         let absent = match (spot, score) {

@@ -5,9 +5,13 @@
 //! open interest x multiplier that `gex` publishes: calls less puts. It has no
 //! factor of the spot, whatever the unit of the gex profile.
 
-use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::readings::Reading;
 
 /// Constants of the profile; they stand in every body.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -93,31 +97,62 @@ pub struct NetGamma {
 #[derive(Deserialize)]
 struct Gex<'a> {
     #[serde(borrow)]
-    expirations: BTreeMap<&'a str, Sides<'a>>,
+    expirations: Pairs<'a, Sides>,
 }
 
 #[derive(Deserialize)]
-struct Sides<'a> {
-    #[serde(borrow, default)]
-    calls: BTreeMap<&'a str, f64>,
-    #[serde(borrow, default)]
-    puts: BTreeMap<&'a str, f64>,
+struct Sides {
+    #[serde(default)]
+    calls: Strikes,
+    #[serde(default)]
+    puts: Strikes,
 }
 
-impl NetGamma {
-    /// Reads the body of a `gex` artifact; `None` when it is none.
-    #[must_use]
-    pub fn of(gex: &[u8]) -> Option<NetGamma> {
-        let gex: Gex<'_> = serde_json::from_slice(gex).ok()?;
+/// A map as it comes: there are thousands of strikes, and keys are not repeated.
+struct Pairs<'a, T>(Vec<(&'a str, T)>);
+
+impl<'de: 'a, 'a, T: Deserialize<'de>> Deserialize<'de> for Pairs<'a, T> {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct All<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for All<T> {
+            type Value = Vec<(&'de str, T)>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                std::iter::from_fn(|| map.next_entry().transpose()).collect()
+            }
+        }
+        d.deserialize_map(All(PhantomData)).map(Pairs)
+    }
+}
+
+/// Exposures by strike; a strike that is no number is refused.
+#[derive(Default)]
+struct Strikes(Vec<(f64, f64)>);
+
+impl<'de> Deserialize<'de> for Strikes {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Strikes, D::Error> {
+        let Pairs(pairs): Pairs<'de, f64> = Pairs::deserialize(d)?;
+        let strike = |(key, exposure): (&str, f64)| {
+            let strike = key.parse::<f64>().ok().filter(|k| k.is_finite());
+            strike.map(|strike| (strike, exposure))
+        };
+        let strikes: Option<Vec<_>> = pairs.into_iter().map(strike).collect();
+        strikes.map(Strikes).ok_or_else(|| D::Error::custom("a strike is no number"))
+    }
+}
+
+impl Reading for NetGamma {
+    /// Reads the body of a `gex` artifact.
+    fn read(gex: &[u8]) -> Option<NetGamma> {
+        let Gex { expirations: Pairs(mut expirations) } = serde_json::from_slice(gex).ok()?;
+        expirations.sort_by_key(|(expiry, _)| *expiry);
         let mut all: Vec<Row> = Vec::new();
-        for sides in gex.expirations.values() {
-            let strike = |key: &str| key.parse::<f64>().ok().filter(|k| k.is_finite());
-            for (key, call) in &sides.calls {
-                all.push(Row { strike: strike(key)?, call: *call, put: 0.0 });
-            }
-            for (key, put) in &sides.puts {
-                all.push(Row { strike: strike(key)?, call: 0.0, put: *put });
-            }
+        for (_, sides) in expirations {
+            let row = |(strike, call, put)| Row { strike, call, put };
+            all.extend(sides.calls.0.into_iter().map(|(strike, call)| row((strike, call, 0.0))));
+            all.extend(sides.puts.0.into_iter().map(|(strike, put)| row((strike, 0.0, put))));
         }
         // Stable: sums are added in the order of expirations.
         all.sort_by(|a, b| a.strike.total_cmp(&b.strike));
@@ -131,7 +166,9 @@ impl NetGamma {
         let rows = all.chunk_by(|a, b| a.strike == b.strike).map(sum).collect();
         Some(NetGamma { rows })
     }
+}
 
+impl NetGamma {
     /// A = the sum of |net| over all strikes, or over those within a share of
     /// the spot; 0 when there are none.
     #[must_use]

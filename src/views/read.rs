@@ -6,6 +6,7 @@ use orrery_journal::units::RecvTime;
 use serde::{Deserialize, Serialize};
 
 use super::Bodies;
+use super::readings::Reading;
 
 /// Which version of which definitions a view has read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -39,21 +40,25 @@ pub struct Spot {
     pub at: Option<RecvTime>,
 }
 
+impl Reading for Spot {
+    fn read(body: &[u8]) -> Option<Spot> {
+        #[derive(Deserialize)]
+        struct Body<'a> {
+            #[serde(alias = "spot")]
+            value: Option<f64>,
+            #[serde(borrow, default)]
+            at: Option<&'a str>,
+        }
+        let body: Body<'_> = serde_json::from_slice(body).ok()?;
+        let value = body.value.filter(|v| v.is_finite() && *v > 0.0)?;
+        Some(Spot { value, at: body.at.and_then(RecvTime::parse_rfc3339) })
+    }
+}
+
 /// The spot of the `spot` body, else the one that `gex` had seen.
 #[must_use]
 pub fn spot(bodies: &Bodies) -> Option<Spot> {
-    #[derive(Deserialize)]
-    struct Body<'a> {
-        #[serde(alias = "spot")]
-        value: Option<f64>,
-        #[serde(borrow, default)]
-        at: Option<&'a str>,
-    }
-    ["spot", "gex"].into_iter().find_map(|family| {
-        let body: Body<'_> = serde_json::from_slice(bodies.get(family)?).ok()?;
-        let value = body.value.filter(|v| v.is_finite() && *v > 0.0)?;
-        Some(Spot { value, at: body.at.and_then(RecvTime::parse_rfc3339) })
-    })
+    ["spot", "gex"].into_iter().find_map(|family| bodies.read(family).map(|spot| *spot))
 }
 
 /// One decimal, ties to even, never -0.

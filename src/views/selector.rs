@@ -21,8 +21,10 @@ use self::playbook::{Regime, Session, special};
 use self::score::{Environment, Gamma};
 use super::net_gamma::{NetGamma, Scores, scores};
 use super::read::{Spot, decimals, spot};
+use super::readings::Reading;
 use super::{Bodies, View};
 use crate::market::calendar::hour_in_new_york;
+use crate::models::heatmap::flies::{Flies, Fly};
 use crate::models::parameters::views::{SelectorProfile, ViewParameters};
 
 /// What the profiles differ in; it stands in every body.
@@ -109,13 +111,14 @@ impl View for Selector {
     }
 
     fn derive(&self, symbol: &str, bodies: &Bodies) -> Option<Vec<u8>> {
-        let heatmap = bodies.get("heatmap")?;
+        bodies.get("heatmap")?;
         let rules = Rules::of(self.profile);
         let Some(spot) = spot(bodies) else {
             return serde_json::to_vec(&document::without_spot(symbol, bodies, &rules)).ok();
         };
-        let mut flies = tiles::flies(heatmap)?;
-        flies.retain(|fly| rules.all_roots || fly.root.is_none());
+        let all = bodies.read::<Flies>("heatmap")?;
+        let scored = |fly: &Fly<'_>| rules.all_roots || fly.root.is_none();
+        let flies: Vec<Fly<'_>> = all.iter().filter(scored).collect();
         let neighbours = if rules.compares_neighbours {
             tiles::neighbours(&flies)
         } else {
@@ -145,7 +148,7 @@ impl Market {
         let vix = volatility.value;
         let chosen_at = if rules.minutes_count { hour } else { hour.map(f64::floor) };
         let (regime, session) = (Regime::of(vix), hour.map(Session::of));
-        let net = bodies.get("gex").and_then(|b| NetGamma::of(b)).unwrap_or_default();
+        let net = bodies.read::<NetGamma>("gex").unwrap_or_default();
         let scores = scores(&net, spot);
         Market {
             spot,
@@ -193,8 +196,8 @@ const INDEX_DAYS: i32 = 30;
 
 impl Volatility {
     fn of(bodies: &Bodies, spot: f64, rules: &Rules) -> Volatility {
-        if let Some(value) = index(bodies) {
-            return Volatility { value, source: VolatilitySource::Index };
+        if let Some(index) = bodies.read::<Index>("volatility") {
+            return Volatility { value: index.0, source: VolatilitySource::Index };
         }
         let implied = rules.implied_volatility.then(|| implied(bodies, spot)).flatten();
         match implied {
@@ -208,42 +211,59 @@ impl Volatility {
     }
 }
 
-fn index(bodies: &Bodies) -> Option<f64> {
-    #[derive(Deserialize)]
-    struct Body {
-        value: Option<f64>,
+/// What the index stands at.
+struct Index(f64);
+
+impl Reading for Index {
+    fn read(volatility: &[u8]) -> Option<Index> {
+        #[derive(Deserialize)]
+        struct Body {
+            value: Option<f64>,
+        }
+        let body: Body = serde_json::from_slice(volatility).ok()?;
+        body.value.filter(|v| v.is_finite() && *v > 0.0).map(Index)
     }
-    let body: Body = serde_json::from_slice(bodies.get("volatility")?).ok()?;
-    body.value.filter(|v| v.is_finite() && *v > 0.0)
 }
 
-/// 100 x move / (spot x sqrt(days / 365)) of the expiry nearest to 30 days (the
-/// nearer one on a tie), at least a day away; one decimal.
+/// Days and expected move of the expiry nearest to 30 days, at least a day away
+/// (the nearer one on a tie).
+struct Expected {
+    dte: i32,
+    distance: f64,
+}
+
+impl Reading for Expected {
+    fn read(gex: &[u8]) -> Option<Expected> {
+        #[derive(Deserialize)]
+        struct Body {
+            by_expiry: Vec<Expiry>,
+        }
+        #[derive(Deserialize)]
+        struct Expiry {
+            dte: i32,
+            expected_move: Option<Move>,
+        }
+        #[derive(Deserialize)]
+        struct Move {
+            volatility: Option<Bounds>,
+        }
+        #[derive(Deserialize)]
+        struct Bounds {
+            #[serde(rename = "move")]
+            distance: f64,
+        }
+        let body: Body = serde_json::from_slice(gex).ok()?;
+        let known = body.by_expiry.iter().filter(|e| e.dte >= 1).filter_map(|e| {
+            let distance = e.expected_move.as_ref()?.volatility.as_ref()?.distance;
+            Some(Expected { dte: e.dte, distance })
+        });
+        known.min_by_key(|expected| (expected.dte - INDEX_DAYS).abs())
+    }
+}
+
+/// 100 x move / (spot x sqrt(days / 365)); one decimal.
 fn implied(bodies: &Bodies, spot: f64) -> Option<f64> {
-    #[derive(Deserialize)]
-    struct Body {
-        by_expiry: Vec<Expiry>,
-    }
-    #[derive(Deserialize)]
-    struct Expiry {
-        dte: i32,
-        expected_move: Option<Move>,
-    }
-    #[derive(Deserialize)]
-    struct Move {
-        volatility: Option<Bounds>,
-    }
-    #[derive(Deserialize)]
-    struct Bounds {
-        #[serde(rename = "move")]
-        distance: f64,
-    }
-    let body: Body = serde_json::from_slice(bodies.get("gex")?).ok()?;
-    let known = body.by_expiry.iter().filter(|e| e.dte >= 1).filter_map(|e| {
-        let distance = e.expected_move.as_ref()?.volatility.as_ref()?.distance;
-        Some((e.dte, distance))
-    });
-    let (dte, distance) = known.min_by_key(|(dte, _)| (dte - INDEX_DAYS).abs())?;
+    let Expected { dte, distance } = *bodies.read::<Expected>("gex")?;
     let value = tenths(100.0 * distance / (spot * (f64::from(dte) / 365.0).sqrt()));
     (value.is_finite() && value > 0.0).then_some(value)
 }

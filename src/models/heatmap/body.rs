@@ -191,7 +191,7 @@ pub(super) fn body(parts: &Parts<'_>) -> Option<Vec<u8>> {
     let moment = parts.moment;
     let priced = Priced { at: moment.at.to_rfc3339(), spot: moment.spot, pricing: parts.pricing };
     let dtes: Vec<i32> = lattice.dtes.keys().copied().collect();
-    let text: usize = built.tiles.iter().flatten().map(|tile| tile.json.len() + 1).sum();
+    let text: usize = built.tiles.iter().flatten().map(|tile| tile.text.len() + 1).sum();
     let mut out = Vec::with_capacity(text + 4096);
     field(&mut out, "symbol", &parts.symbol)?;
     field(&mut out, "dtes_available", &dtes)?;
@@ -201,7 +201,7 @@ pub(super) fn body(parts: &Parts<'_>) -> Option<Vec<u8>> {
         if i > 0 {
             out.push(b',');
         }
-        out.extend_from_slice(tile.json.as_bytes());
+        out.extend_from_slice(&tile.text);
     }
     out.push(b'}');
     field(&mut out, "expiries", &expiries(built, parts.book))?;

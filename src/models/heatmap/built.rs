@@ -1,19 +1,21 @@
 //! Everything that follows from the book, the centre and the held moment, and
 //! which of it has to be priced again.
 //!
-//! Cost follows dirt: a quote marks the tiles that its contract is a leg of (and
-//! those of its strike's other contract, where theory shares a volatility), and
-//! only they are priced when a body is due.
+//! Cost follows dirt: a quote marks its contract (and its strike's other one, where
+//! theory shares a volatility); when a body is due, the tiles that these are legs of
+//! are priced, and no others.
 
 use orrery_journal::units::RecvTime;
 use orrery_replay::fold::EpochId;
 
+use super::flies::{Flies, Fly};
 use super::lattice::Lattice;
 use super::parameters::Pricing;
 use super::profile::Definitions;
 use super::reasons::Reasons;
+use super::spec::{Strategy, TileSpec};
 use super::theory::{Clock, Moment, Theory};
-use super::tile::{self, Inputs, Tile};
+use super::tile::{self, Inputs, Seen, Tile};
 use crate::market::book::{Book, Slot};
 
 /// A lattice with its tiles.
@@ -37,10 +39,18 @@ pub struct Built {
     pricing: Pricing,
     moment: Moment,
     theory: Option<Theory>,
-    dirty: Vec<u32>,
+    /// Whether a contract is a leg of any tile, by slot.
+    is_used: Vec<bool>,
+    /// Contracts whose quotes changed, each once.
+    touched: Vec<Slot>,
+    is_touched: Vec<bool>,
+    /// What the book says of contracts, by slot; of the lattice's only.
+    seen: Vec<Seen>,
     is_dirty: Vec<bool>,
-    /// Contracts whose theoretical values are to be found anew.
-    unvalued: Vec<Slot>,
+    /// The butterflies without their prices.
+    flies: Flies,
+    /// See [`Built::next_settlement`].
+    next_settlement: Option<RecvTime>,
     /// All tiles and values are dirty, whatever the lists say.
     all_dirty: bool,
 }
@@ -67,9 +77,13 @@ impl Built {
             pricing,
             moment,
             theory: definitions.volatility.map(|v| Theory::new(v, contracts)),
-            dirty: Vec::new(),
+            is_used: lattice.by_slot.iter().map(|tiles| !tiles.is_empty()).collect(),
+            touched: Vec::new(),
+            is_touched: vec![false; contracts],
+            seen: vec![Seen::NOTHING; contracts],
             is_dirty: vec![false; count],
-            unvalued: Vec::new(),
+            flies: lattice.tiles.iter().filter_map(fly).collect(),
+            next_settlement: next_settlement(&lattice, moment),
             all_dirty: true,
             lattice,
         }
@@ -77,15 +91,23 @@ impl Built {
 
     /// The first settlement that the held moment has not passed.
     #[must_use]
-    pub fn next_settlement(&self) -> Option<RecvTime> {
-        let living = self.lattice.groups.iter().map(|g| g.settles_at);
-        living.filter(|at| *at >= self.moment.at).min()
+    pub const fn next_settlement(&self) -> Option<RecvTime> {
+        self.next_settlement
+    }
+
+    /// The butterflies with the prices that they were given last.
+    #[must_use]
+    pub fn flies(&self) -> Flies {
+        let priced = self.lattice.tiles.iter().zip(&self.tiles);
+        let flies = priced.filter(|(spec, _)| fly(spec).is_some());
+        self.flies.with(flies.map(|(_, tile)| tile.as_ref().map_or([f64::NAN; 2], |t| t.debits)))
     }
 
     /// Holds another moment and marks what depends on it; whether anything
     /// does.
     pub fn hold(&mut self, moment: Moment) -> bool {
         self.moment = moment;
+        self.next_settlement = next_settlement(&self.lattice, moment);
         let clocks = clocks(&self.lattice, moment, &self.pricing);
         let before = std::mem::replace(&mut self.clocks, clocks);
         if self.theory.is_some() {
@@ -101,37 +123,35 @@ impl Built {
         if !moved.contains(&true) {
             return false;
         }
-        for index in 0..self.lattice.tiles.len() as u32 {
-            let group = self.lattice.tiles.get(index as usize).map(|tile| tile.group as usize);
-            if group.is_some_and(|group| moved.get(group) == Some(&true)) {
-                self.mark(index);
-            }
+        for (tile, dirty) in self.lattice.tiles.iter().zip(&mut self.is_dirty) {
+            *dirty |= moved.get(tile.group as usize) == Some(&true);
         }
         true
     }
 
-    /// Marks what depends on a contract's quote; whether anything does.
+    /// Marks a contract whose quote changed; whether anything depends on it.
     pub fn mark_slot(&mut self, slot: Slot) -> bool {
+        // Where theory shares a volatility, the strike's other contract hangs on it.
         let shared = self.theory.as_ref().is_some_and(Theory::hears_quotes);
-        let twin = self.lattice.twin.get(slot).copied().flatten().filter(|_| shared);
-        let count = |slot: &Slot| self.lattice.by_slot.get(*slot).map_or(0, Vec::len);
-        let counts = [Some(slot), twin].map(|slot| slot.map(|slot| (slot, count(&slot))));
-        if counts.iter().flatten().all(|(_, count)| *count == 0) {
+        let twin = if shared { self.lattice.twin.get(slot).copied().flatten() } else { None };
+        let used = |slot: Slot| self.is_used.get(slot) == Some(&true);
+        if !used(slot) && !twin.is_some_and(used) {
             return false;
         }
-        if self.all_dirty {
-            return true;
-        }
-        for (slot, count) in counts.into_iter().flatten() {
-            if shared {
-                self.unvalued.push(slot);
-            }
-            for i in 0..count {
-                let tile = self.lattice.by_slot.get(slot).and_then(|tiles| tiles.get(i)).copied();
-                tile.into_iter().for_each(|tile| self.mark(tile));
-            }
+        if !self.all_dirty {
+            self.touch(slot);
+            twin.into_iter().for_each(|twin| self.touch(twin));
         }
         true
+    }
+
+    fn touch(&mut self, slot: Slot) {
+        if let Some(touched) = self.is_touched.get_mut(slot)
+            && !*touched
+        {
+            *touched = true;
+            self.touched.push(slot);
+        }
     }
 
     /// Marks everything.
@@ -139,63 +159,92 @@ impl Built {
         self.all_dirty = true;
     }
 
-    fn mark(&mut self, tile: u32) {
-        if let Some(dirty) = self.is_dirty.get_mut(tile as usize)
-            && !*dirty
-        {
-            *dirty = true;
-            self.dirty.push(tile);
+    /// Sees and values contracts anew, and marks the tiles that they are legs of.
+    fn look(&mut self, book: &Book) {
+        let mut touched = std::mem::take(&mut self.touched);
+        touched.iter().for_each(|slot| self.is_touched[*slot] = false);
+        if std::mem::take(&mut self.all_dirty) {
+            self.is_dirty.fill(true);
+            for slot in &self.lattice.slots {
+                see(&mut self.seen, *slot, book);
+            }
+            if let Some(theory) = &mut self.theory {
+                theory.value_all(&self.lattice, book, self.moment, &self.pricing);
+            }
+        } else {
+            let (lattice, theory) = (&self.lattice, &mut self.theory);
+            for slot in touched.iter().copied() {
+                see(&mut self.seen, slot, book);
+                if let Some(theory) = theory.as_mut().filter(|theory| theory.hears_quotes()) {
+                    theory.value(slot, lattice, book, self.moment, &self.pricing);
+                }
+                for tile in lattice.by_slot.get(slot).into_iter().flatten() {
+                    if let Some(dirty) = self.is_dirty.get_mut(*tile as usize) {
+                        *dirty = true;
+                    }
+                }
+            }
         }
+        // The list keeps its memory.
+        touched.clear();
+        self.touched = touched;
     }
 
     /// Prices what is dirty and keeps the counts up to date; answers how many
     /// tiles it priced.
     pub fn reprice(&mut self, symbol: &str, book: &Book) -> usize {
-        if std::mem::take(&mut self.all_dirty) {
-            self.dirty.clear();
-            self.dirty.extend(0..self.lattice.tiles.len() as u32);
-            self.unvalued.clear();
-            if let Some(theory) = &mut self.theory {
-                theory.value_all(&self.lattice, book, self.moment, &self.pricing);
-            }
-        }
-        if let Some(theory) = &mut self.theory {
-            self.unvalued.sort_unstable();
-            self.unvalued.dedup();
-            for slot in self.unvalued.drain(..) {
-                theory.value(slot, &self.lattice, book, self.moment, &self.pricing);
-            }
-        }
+        self.look(book);
         let inputs = Inputs {
-            symbol,
             definitions: &self.definitions,
-            states: &book.states,
+            seen: &self.seen,
             theory: self.theory.as_ref(),
         };
-        let priced = self.dirty.len();
-        for index in self.dirty.drain(..) {
-            let i = index as usize;
-            let (Some(spec), Some(held)) = (self.lattice.tiles.get(i), self.tiles.get_mut(i))
-            else {
-                continue;
-            };
+        let mut priced = 0;
+        let tiles = self.lattice.tiles.iter().zip(&mut self.tiles).zip(&mut self.is_dirty);
+        for ((spec, held), dirty) in tiles.filter(|(_, dirty)| **dirty) {
+            *dirty = false;
+            priced += 1;
             let Some(clock) = self.clocks.get(spec.group as usize) else { continue };
-            let new = tile::price(spec, clock, &inputs);
             if let Some(old) = held {
                 old.reasons.bits().for_each(|bit| self.reasons[bit] -= 1);
                 self.ineligible -= u64::from(!old.eligible);
                 self.out_of_bounds -= u64::from(old.out_of_bounds);
             }
-            new.reasons.bits().for_each(|bit| self.reasons[bit] += 1);
-            self.ineligible += u64::from(!new.eligible);
-            self.out_of_bounds += u64::from(new.out_of_bounds);
-            *held = Some(new);
-            if let Some(dirty) = self.is_dirty.get_mut(i) {
-                *dirty = false;
-            }
+            let tile = held.get_or_insert_default();
+            tile::price(tile, spec, symbol, clock, &inputs);
+            tile.reasons.bits().for_each(|bit| self.reasons[bit] += 1);
+            self.ineligible += u64::from(!tile.eligible);
+            self.out_of_bounds += u64::from(tile.out_of_bounds);
         }
         priced
     }
+}
+
+/// A butterfly without its prices.
+fn fly(spec: &TileSpec) -> Option<Fly<'_>> {
+    let (width, strike) = (spec.width.to_f64(), spec.strike.to_f64());
+    let root = spec.root.as_deref();
+    let is_fly = spec.strategy == Strategy::Butterfly && width > 0.0 && strike > 0.0;
+    is_fly.then_some(Fly {
+        key: &spec.key,
+        dte: spec.dte,
+        width,
+        strike,
+        root,
+        call: None,
+        put: None,
+    })
+}
+
+fn see(seen: &mut [Seen], slot: Slot, book: &Book) {
+    if let (Some(seen), Some(state)) = (seen.get_mut(slot), book.states.get(slot)) {
+        *seen = Seen::of(state);
+    }
+}
+
+fn next_settlement(lattice: &Lattice, moment: Moment) -> Option<RecvTime> {
+    let living = lattice.groups.iter().map(|g| g.settles_at);
+    living.filter(|at| *at >= moment.at).min()
 }
 
 fn clocks(lattice: &Lattice, moment: Moment, pricing: &Pricing) -> Vec<Clock> {

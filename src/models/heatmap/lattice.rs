@@ -130,8 +130,8 @@ impl Lattice {
     fn index(&mut self) {
         for (i, tile) in (0_u32..).zip(&self.tiles) {
             *self.dtes.entry(tile.dte).or_default() += 1;
-            for leg in tile.call.iter().chain(&tile.put) {
-                if let Some(list) = self.by_slot.get_mut(leg.slot) {
+            for leg in tile.call.iter().chain(&*tile.put) {
+                if let Some(list) = self.by_slot.get_mut(leg.slot()) {
                     list.push(i);
                 }
             }

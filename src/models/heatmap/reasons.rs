@@ -87,7 +87,13 @@ impl Reasons {
 
     /// The bits that are set.
     pub fn bits(self) -> impl Iterator<Item = usize> {
-        (0..Self::COUNT).filter(move |bit| self.0 & (1 << bit) != 0)
+        let mut rest = self.0;
+        std::iter::from_fn(move || {
+            let bit = rest.trailing_zeros() as usize;
+            // Without its lowest bit; nothing is left of nothing.
+            rest = rest.checked_sub(1)? & rest;
+            Some(bit)
+        })
     }
 
     /// The words.

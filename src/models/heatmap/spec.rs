@@ -44,12 +44,41 @@ pub enum Place {
 /// A leg of one side of a tile.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Leg {
-    /// The contract.
-    pub slot: Slot,
+    slot: u32,
     /// Bought (above zero) or sold, and how many.
     pub quantity: i8,
     /// Where its strike lies.
     pub place: Place,
+}
+
+impl Leg {
+    /// The contract.
+    #[must_use]
+    pub const fn slot(&self) -> Slot {
+        self.slot as Slot
+    }
+}
+
+/// Legs of one side: at most three, and small, so that a lattice is gone through
+/// quickly.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Legs {
+    legs: [Leg; 3],
+    count: u8,
+}
+
+impl Legs {
+    /// Of a side that does not exist.
+    const NONE: Legs =
+        Legs { legs: [Leg { slot: 0, quantity: 0, place: Place::Center }; 3], count: 0 };
+}
+
+impl std::ops::Deref for Legs {
+    type Target = [Leg];
+
+    fn deref(&self) -> &[Leg] {
+        self.legs.get(..usize::from(self.count)).unwrap_or_default()
+    }
 }
 
 /// A tile that exists.
@@ -70,9 +99,9 @@ pub struct TileSpec {
     /// Root, where it is not the one with the plain key.
     pub root: Option<Box<str>>,
     /// Legs of the call side; empty where a contract is missing.
-    pub call: Vec<Leg>,
+    pub call: Legs,
     /// Legs of the put side; empty where a contract is missing.
-    pub put: Vec<Leg>,
+    pub put: Legs,
 }
 
 /// Call and put of each strike of a group.
@@ -97,7 +126,7 @@ impl Anchor<'_> {
     /// others those of at least one side.
     pub fn tile(&self, strikes: &Strikes) -> Option<TileSpec> {
         use Place::{Center, Lower, Upper};
-        let (mut call, mut put) = match self.strategy {
+        let (call, put) = match self.strategy {
             Strategy::Single => {
                 (self.legs(strikes, CALL, &[(Center, 1)]), self.legs(strikes, PUT, &[(Center, 1)]))
             }
@@ -124,25 +153,25 @@ impl Anchor<'_> {
             width: self.width,
             group: self.group,
             root: self.root.map(Box::from),
-            call: call.take().unwrap_or_default(),
-            put: put.take().unwrap_or_default(),
+            call: call.unwrap_or(Legs::NONE),
+            put: put.unwrap_or(Legs::NONE),
         })
     }
 
     /// One side's legs, or `None` when one of its contracts does not exist.
-    fn legs(&self, strikes: &Strikes, right: usize, wanted: &[(Place, i8)]) -> Option<Vec<Leg>> {
-        wanted
-            .iter()
-            .map(|&(place, quantity)| {
-                let strike = match place {
-                    Place::Lower => self.strike.0.checked_sub(self.width.0)?,
-                    Place::Center => self.strike.0,
-                    Place::Upper => self.strike.0.checked_add(self.width.0)?,
-                };
-                let slot = strikes.get(&Price(strike))?[right]?;
-                Some(Leg { slot, quantity, place })
-            })
-            .collect()
+    fn legs(&self, strikes: &Strikes, right: usize, wanted: &[(Place, i8)]) -> Option<Legs> {
+        let mut legs = Legs::NONE;
+        for (&(place, quantity), leg) in wanted.iter().zip(&mut legs.legs) {
+            let strike = match place {
+                Place::Lower => self.strike.0.checked_sub(self.width.0)?,
+                Place::Center => self.strike.0,
+                Place::Upper => self.strike.0.checked_add(self.width.0)?,
+            };
+            let slot = strikes.get(&Price(strike))?[right]?;
+            *leg = Leg { slot: u32::try_from(slot).ok()?, quantity, place };
+            legs.count += 1;
+        }
+        Some(legs)
     }
 
     fn key(&self) -> String {

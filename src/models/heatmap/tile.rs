@@ -12,36 +12,69 @@
 
 use orrery_journal::event::OptionRight;
 use orrery_journal::units::Price;
-use serde::Serialize;
 
 use super::profile::{Debit, Definitions, MarketPrice};
 use super::reasons::{Problem, Reasons, quote};
 use super::spec::{Leg, Strategy, TileSpec};
 use super::theory::{Clock, Theory};
+use super::written;
 use crate::market::book::ContractState;
 
 /// Prices have nine decimals; what differs by less than ten of the last is the
 /// same price.
 const TOLERANCE: f64 = 1e-8;
 
+/// What the book says of a contract, as far as tiles are priced by it. A price
+/// that is not there is not a number, and neither is a sum with it.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    bid: f64,
+    ask: f64,
+    mid: f64,
+    last: f64,
+    /// Why bid and ask are no two-sided quote.
+    problem: Option<Problem>,
+}
+
+impl Seen {
+    /// No quote and no trade.
+    pub const NOTHING: Seen = Seen {
+        bid: f64::NAN,
+        ask: f64::NAN,
+        mid: f64::NAN,
+        last: f64::NAN,
+        problem: Some(Problem::Missing),
+    };
+
+    /// What a state of the book says.
+    #[must_use]
+    pub fn of(state: &ContractState) -> Seen {
+        let last = state.last.filter(|p| p.is_finite() && *p > 0.0).unwrap_or(f64::NAN);
+        match quote(Some(state)) {
+            Ok((bid, ask)) => Seen { bid, ask, mid: (bid + ask) / 2.0, last, problem: None },
+            Err(problem) => Seen { last, problem: Some(problem), ..Seen::NOTHING },
+        }
+    }
+}
+
 /// What tiles are priced from.
 #[derive(Clone, Copy)]
 pub struct Inputs<'a> {
-    /// As bodies name the underlying: `I:SPX`.
-    pub symbol: &'a str,
     /// What counts as what.
     pub definitions: &'a Definitions,
     /// By slot.
-    pub states: &'a [ContractState],
+    pub seen: &'a [Seen],
     /// Where the profile has one.
     pub theory: Option<&'a Theory>,
 }
 
 /// A tile as it stands in the body.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct Tile {
     /// `"key":{...}`, the tile's place in the body's map.
-    pub json: String,
+    pub text: Vec<u8>,
+    /// Where the part of the text ends that never changes.
+    pub(super) fixed: usize,
     /// What keeps prices from it; a tile may be eligible all the same where
     /// only the market beside a theory is absent.
     pub reasons: Reasons,
@@ -53,77 +86,34 @@ pub struct Tile {
     pub parity_gap: Option<f64>,
     /// The gap of the mids is more than the spreads explain.
     pub beyond_spread: bool,
+    /// Main prices of the call and the put side; not a number where there is none.
+    pub debits: [f64; 2],
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
-    symbol: &'a str,
-    strategy: &'static str,
-    dte: i32,
-    strike: f64,
-    width: Number,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    root: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    call: Option<Side>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    put: Option<Side>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    parity_gap: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    parity_flag: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    eligible: Option<bool>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    reasons: Vec<&'static str>,
+/// A side with its main price, as it stands in the body.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Side {
+    /// `debit`, `mid` of a single.
+    pub main: Clean,
+    pub natural: Option<Clean>,
+    pub market: Option<Clean>,
+    pub max_profit: Clean,
+    /// `density` of a butterfly, `probability` of a vertical.
+    pub layer: Fine,
+    pub flag: Option<&'static str>,
 }
 
-/// Widths are whole numbers wherever they can be.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Number {
-    Whole(i64),
-    Fraction(f64),
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Side {
-    Single {
-        mid: f64,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        natural: Option<f64>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        market_mid: Option<f64>,
-    },
-    Spread {
-        debit: f64,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        natural_debit: Option<f64>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        market_debit: Option<f64>,
-        max_profit: f64,
-        max_loss: f64,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        density: Option<f64>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        probability: Option<f64>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        flag: Option<&'static str>,
-    },
-}
-
-/// Prices of one side, summed over its legs.
+/// Prices of one side, summed over its legs; not a number where they are absent.
 #[derive(Clone, Copy)]
 struct Sums {
-    mid: Option<f64>,
-    natural: Option<f64>,
-    market: Option<f64>,
-    theory: Option<f64>,
+    mid: f64,
+    natural: f64,
+    market: f64,
+    theory: f64,
 }
 
 impl Sums {
-    fn main(&self, debit: Debit) -> Option<f64> {
+    fn main(&self, debit: Debit) -> f64 {
         match debit {
             Debit::Mid => self.mid,
             Debit::Natural => self.natural,
@@ -132,60 +122,50 @@ impl Sums {
     }
 
     /// Half of what it costs to go in and out again.
-    fn half_spread(&self) -> Option<f64> {
-        Some(self.natural? - self.mid?)
+    fn half_spread(&self) -> f64 {
+        self.natural - self.mid
     }
 }
 
-/// Prices a tile from the newest of its contracts.
-#[must_use]
-pub fn price(spec: &TileSpec, clock: &Clock, inputs: &Inputs<'_>) -> Tile {
+/// Prices a tile from the newest of its contracts, over what it was. `symbol` is
+/// as bodies name the underlying: `I:SPX`.
+pub fn price(tile: &mut Tile, spec: &TileSpec, symbol: &str, clock: &Clock, inputs: &Inputs<'_>) {
     let main = inputs.definitions.debit;
-    let mut reasons = Reasons::default();
+    tile.reasons = Reasons::default();
     let sides = if clock.years.is_some() {
         [(&spec.call, OptionRight::Call), (&spec.put, OptionRight::Put)]
-            .map(|(legs, right)| side(legs, right, inputs, &mut reasons))
+            .map(|(legs, right)| side(legs, right, inputs, &mut tile.reasons))
     } else {
-        reasons = Reasons::EXPIRED;
+        tile.reasons = Reasons::EXPIRED;
         [None, None]
     };
     let exists = [!spec.call.is_empty(), !spec.put.is_empty()];
-    let prices = sides.map(|sums| sums?.main(main));
-    let eligible = exists.iter().zip(prices).all(|(exists, price)| !exists || price.is_some());
-    let [call, put] = prices;
-    let parity_gap =
-        (spec.strategy == Strategy::Butterfly).then(|| Some(clean(call? - put?))).flatten();
-    let beyond_spread = parity_gap.is_some() && is_beyond_spread(sides).unwrap_or(false);
-    let mut out_of_bounds = 0;
-    let [call, put] = sides.map(|sums| {
-        let side = finished(spec, &sums?, clock, inputs.definitions)?;
-        out_of_bounds += u32::from(matches!(&side, Side::Spread { flag: Some(_), .. }));
-        Some(side)
-    });
-    let width = spec.width.to_f64();
-    let body = Body {
-        symbol: inputs.symbol,
-        strategy: spec.strategy.name(),
-        dte: spec.dte,
-        strike: spec.strike.to_f64(),
-        width: if spec.width.0 % Price::SCALE == 0 {
-            Number::Whole(spec.width.0 / Price::SCALE)
-        } else {
-            Number::Fraction(width)
-        },
-        root: spec.root.as_deref(),
-        call,
-        put,
-        parity_gap,
-        parity_flag: beyond_spread.then_some("beyond_spread"),
-        eligible: (!eligible).then_some(false),
-        reasons: reasons.names(),
-    };
-    // Strings and finite numbers always serialise.
-    let value = serde_json::to_string(&body).unwrap_or_default();
-    let key = serde_json::to_string(&spec.key).unwrap_or_default();
-    let json = format!("{key}:{value}");
-    Tile { json, reasons, eligible, out_of_bounds, parity_gap, beyond_spread }
+    let prices = sides.map(|sums| known(sums?.main(main)));
+    tile.eligible = exists.iter().zip(prices).all(|(exists, price)| !exists || price.is_some());
+    tile.parity_gap = None;
+    tile.beyond_spread = false;
+    let mut gap = None;
+    if spec.strategy == Strategy::Butterfly
+        && let [Some(call), Some(put)] = prices
+    {
+        let clean = Clean::of(call - put);
+        (gap, tile.parity_gap) = (Some(clean), Some(clean.value()));
+        tile.beyond_spread = is_beyond_spread(sides).unwrap_or(false);
+    }
+    let sides = sides.map(|sums| finished(spec, &sums?, clock, inputs.definitions));
+    let flagged = |side: &&Option<Side>| side.is_some_and(|side| side.flag.is_some());
+    tile.debits = sides.map(|side| side.map_or(f64::NAN, |side| side.main.value()));
+    tile.out_of_bounds = sides.iter().filter(flagged).count() as u32;
+    if tile.text.is_empty() {
+        written::beginning(&mut tile.text, spec, symbol);
+        tile.fixed = tile.text.len();
+    }
+    written::rest(tile, spec.strategy, sides, gap);
+}
+
+/// A number, unless there is none.
+fn known(value: f64) -> Option<f64> {
+    value.is_finite().then_some(value)
 }
 
 /// Sums of one side; `None` where it does not exist. A leg that has no price of
@@ -199,40 +179,27 @@ fn side(
     if legs.is_empty() {
         return None;
     }
-    let zero = Some(0.0);
-    let mut sums = Sums { mid: zero, natural: zero, market: zero, theory: inputs.theory.and(zero) };
+    let or_last = inputs.definitions.market == MarketPrice::MidElseLast;
+    let mut sums = Sums { mid: 0.0, natural: 0.0, market: 0.0, theory: 0.0 };
     for leg in legs {
-        let state = inputs.states.get(leg.slot);
+        let seen = inputs.seen.get(leg.slot()).copied().unwrap_or(Seen::NOTHING);
         let quantity = f64::from(leg.quantity);
-        let add = |sum: &mut Option<f64>, price: Option<f64>| {
-            *sum = sum.zip(price).map(|(sum, price)| sum + quantity * price);
-        };
-        let quoted = quote(state);
-        let mid = quoted.ok().map(|(bid, ask)| (bid + ask) / 2.0);
-        let natural = quoted.ok().map(|(bid, ask)| if leg.quantity > 0 { ask } else { bid });
-        let last = state.and_then(|s| s.last).filter(|p| p.is_finite() && *p > 0.0);
-        let market = match inputs.definitions.market {
-            MarketPrice::Mid => mid,
-            MarketPrice::MidElseLast => mid.or(last),
-        };
-        add(&mut sums.mid, mid);
-        add(&mut sums.natural, natural);
-        add(&mut sums.market, market);
-        if let Err(problem) = quoted
-            && market.is_none()
+        let market = if or_last && seen.problem.is_some() { seen.last } else { seen.mid };
+        sums.mid += quantity * seen.mid;
+        sums.natural += quantity * if leg.quantity > 0 { seen.ask } else { seen.bid };
+        sums.market += quantity * market;
+        if let Some(problem) = seen.problem
+            && market.is_nan()
         {
             reasons.insert(problem, leg, right);
         }
         if let Some(theory) = inputs.theory {
-            let worth = theory.values.get(leg.slot).copied().flatten();
-            add(&mut sums.theory, worth);
+            let worth = theory.values.get(leg.slot()).copied().flatten();
+            sums.theory += quantity * worth.unwrap_or(f64::NAN);
             if worth.is_none() {
                 reasons.insert(Problem::NoVolatility, leg, right);
             }
         }
-    }
-    for sum in [&mut sums.mid, &mut sums.natural, &mut sums.market, &mut sums.theory] {
-        *sum = sum.filter(|sum| sum.is_finite());
     }
     Some(sums)
 }
@@ -244,30 +211,26 @@ fn finished(
     clock: &Clock,
     definitions: &Definitions,
 ) -> Option<Side> {
-    let main = clean(sums.main(definitions.debit)?);
+    let debit = Clean::of(known(sums.main(definitions.debit))?);
+    let main = debit.value();
     let natural = match definitions.debit {
         Debit::Natural => None,
-        Debit::Mid | Debit::Theoretical => sums.natural.map(clean),
+        Debit::Mid | Debit::Theoretical => known(sums.natural).map(Clean::of),
     };
     let market = match definitions.debit {
         Debit::Mid => None,
-        Debit::Natural | Debit::Theoretical => sums.market.map(clean),
+        Debit::Natural | Debit::Theoretical => known(sums.market).map(Clean::of),
     };
     let width = spec.width.to_f64();
     let unit = width * clock.discount;
-    Some(match spec.strategy {
-        Strategy::Single => Side::Single { mid: main, natural, market_mid: market },
-        Strategy::Vertical | Strategy::Butterfly => Side::Spread {
-            debit: main,
-            natural_debit: natural,
-            market_debit: market,
-            max_profit: clean(width - main),
-            max_loss: main,
-            density: (spec.strategy == Strategy::Butterfly).then(|| fine(main / (width * unit))),
-            probability: (spec.strategy == Strategy::Vertical).then(|| fine(main / unit)),
-            flag: flag(main, unit),
-        },
-    })
+    let (max_profit, layer, flag) = match spec.strategy {
+        Strategy::Single => (Clean::of(0.0), Fine::of(0.0), None),
+        Strategy::Vertical => (Clean::of(width - main), Fine::of(main / unit), flag(main, unit)),
+        Strategy::Butterfly => {
+            (Clean::of(width - main), Fine::of(main / (width * unit)), flag(main, unit))
+        }
+    };
+    Some(Side { main: debit, natural, market, max_profit, layer, flag })
 }
 
 /// Buying the one butterfly and selling the other at natural prices would pay:
@@ -275,8 +238,8 @@ fn finished(
 fn is_beyond_spread(sides: [Option<Sums>; 2]) -> Option<bool> {
     let [call, put] = sides;
     let (call, put) = (call?, put?);
-    let slack = call.half_spread()? + put.half_spread()?;
-    Some((call.mid? - put.mid?).abs() > slack + TOLERANCE)
+    let [spread, other] = [known(call.half_spread())?, known(put.half_spread())?];
+    Some((call.mid - put.mid).abs() > spread + other + TOLERANCE)
 }
 
 fn flag(debit: f64, most: f64) -> Option<&'static str> {
@@ -289,15 +252,49 @@ fn flag(debit: f64, most: f64) -> Option<&'static str> {
     }
 }
 
-/// Sums of decimal prices carry binary dust in the last places: nine decimals
-/// are what a price has.
-fn clean(value: f64) -> f64 {
-    // Adding zero turns -0.0 into 0.0.
-    Price::from_f64_nearest(value).map_or(value, Price::to_f64) + 0.0
+/// A price without the binary dust that sums of decimal prices carry in the last
+/// places: nine decimals are what a price has.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Clean {
+    Price(Price),
+    /// Beyond every price.
+    Beyond(f64),
+}
+
+impl Clean {
+    fn of(value: f64) -> Clean {
+        Price::from_f64_nearest(value).map_or(Clean::Beyond(value), Clean::Price)
+    }
+
+    fn value(self) -> f64 {
+        match self {
+            Clean::Price(price) => price.to_f64(),
+            Clean::Beyond(value) => value,
+        }
+    }
 }
 
 /// Twelve decimals, as densities are small.
-fn fine(value: f64) -> f64 {
-    let scaled = (value * 1e12).round();
-    if scaled.is_finite() { scaled / 1e12 + 0.0 } else { value }
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Fine {
+    /// Units of the last decimal.
+    Units(i64),
+    /// Too large for so many, or no number.
+    Other(f64),
+}
+
+impl Fine {
+    /// From here on a double has no room for twelve decimals.
+    const UNITS_END: f64 = 9e15;
+
+    fn of(value: f64) -> Fine {
+        let scaled = (value * 1e12).round();
+        if scaled.abs() < Fine::UNITS_END {
+            Fine::Units(scaled as i64)
+        } else if scaled.is_finite() {
+            Fine::Other(scaled / 1e12 + 0.0)
+        } else {
+            Fine::Other(value)
+        }
+    }
 }

@@ -4,7 +4,9 @@ use orrery_replay::fold::Fold;
 
 use super::harness::*;
 use crate::market::epoch::EpochState;
-use crate::partition::{Partition, PlaneFilter};
+use crate::models::heatmap::flies::Flies;
+use crate::partition::{Makers, Partition, PlaneFilter};
+use crate::views::readings::Reading;
 
 const NEAR: &[&str] = &["251219", "251222"];
 const MORE: &[&str] = &["251219", "251222", "251223"];
@@ -285,6 +287,27 @@ fn bodies_come_out_at_multiples_of_their_cadence() {
     stage.wait(SECOND - 100_000_000);
     stage.quote(&rows[0].ticker, 3.0, 4.0);
     assert_eq!(stage.partition.next_due(), Some(at.plus_nanos(SECOND / 4)));
+}
+
+#[test]
+fn what_a_model_hands_to_views_is_what_its_body_says() {
+    let mut stage = Stage::with("TSLA", Makers::default());
+    let mut rows = quoted(tsla(NEAR, 9));
+    let put = |call: &Listed| Listed { ticker: call.ticker.replacen('C', "P", 1), row: call.row };
+    rows.extend(rows.clone().iter().map(put));
+    stage.chain("TSLA", Some(310.0), &rows);
+    let mut priced = 0;
+    for n in 0..20 {
+        let bid = f64::from(n * 7 % 11) / 4.0;
+        stage.quote(&rows[n as usize * 5 % rows.len()].ticker, bid, bid + 0.25);
+        stage.wait(SECOND / 4);
+        let bodies = &stage.partition.bodies;
+        let handed = bodies.read::<Flies>("heatmap").expect("a heatmap");
+        let body = bodies.get("heatmap").expect("a heatmap");
+        assert_eq!(Flies::read(body).as_ref(), Some(&*handed));
+        priced += handed.iter().filter(|fly| fly.call.is_some() && fly.put.is_some()).count();
+    }
+    assert!(priced > 20, "{priced} butterflies with both sides were compared");
 }
 
 #[test]

@@ -4,17 +4,17 @@
 use serde::Deserialize;
 
 use super::{Found, Level};
+use crate::views::readings::Reading;
 
 #[derive(Deserialize)]
-struct Gex<'a> {
+pub(super) struct Gex {
     #[serde(default)]
     by_strike: Vec<Strike>,
-    #[serde(borrow, default)]
-    by_expiry: Vec<Expiry<'a>>,
-    #[serde(borrow)]
-    levels: Levels<'a>,
-    #[serde(borrow, default)]
-    quality: Quality<'a>,
+    #[serde(default)]
+    by_expiry: Vec<Expiry>,
+    levels: Levels,
+    #[serde(default)]
+    quality: Quality,
 }
 
 #[derive(Deserialize)]
@@ -26,9 +26,8 @@ struct Strike {
 }
 
 #[derive(Deserialize)]
-struct Expiry<'a> {
-    #[serde(borrow)]
-    expiry: &'a str,
+struct Expiry {
+    expiry: Box<str>,
     max_pain: Option<f64>,
     expected_move: Option<Move>,
 }
@@ -46,15 +45,14 @@ struct Bounds {
 }
 
 #[derive(Deserialize)]
-struct Levels<'a> {
+struct Levels {
     #[serde(default)]
     call_walls: Vec<Ranked>,
     #[serde(default)]
     put_walls: Vec<Ranked>,
     peak: Option<f64>,
     absolute_gamma: Option<f64>,
-    #[serde(borrow)]
-    flip: Flip<'a>,
+    flip: Flip,
 }
 
 #[derive(Deserialize)]
@@ -64,29 +62,30 @@ struct Ranked {
 }
 
 #[derive(Deserialize)]
-struct Flip<'a> {
+struct Flip {
     nearest: Option<f64>,
     #[serde(default)]
     crossings: Vec<f64>,
-    #[serde(borrow)]
-    method: &'a str,
-    #[serde(borrow, default)]
-    absent: Option<&'a str>,
+    method: Box<str>,
+    #[serde(default)]
+    absent: Option<Box<str>>,
 }
 
 #[derive(Default, Deserialize)]
-struct Quality<'a> {
-    #[serde(borrow, default)]
-    absent: Vec<&'a str>,
+struct Quality {
+    #[serde(default)]
+    absent: Vec<Box<str>>,
 }
 
-pub(super) fn collect(family: &'static str, body: &[u8], found: &mut Found) {
-    let gex: Gex<'_> = match serde_json::from_slice(body) {
-        Ok(gex) => gex,
-        Err(_) => return found.missing("gex", family, "unreadable"),
-    };
+impl Reading for Gex {
+    fn read(body: &[u8]) -> Option<Gex> {
+        serde_json::from_slice(body).ok()
+    }
+}
+
+pub(super) fn collect(family: &'static str, gex: &Gex, found: &mut Found) {
     // Why the whole book says nothing, where it does.
-    let why = gex.quality.absent.first().copied();
+    let why = gex.quality.absent.first().map(|why| &**why);
     walls("call_wall", family, &gex.levels.call_walls, why, found);
     walls("put_wall", family, &gex.levels.put_walls, why, found);
     let net = |row: &Strike| row.net.map_or(0.0, f64::abs);
@@ -144,13 +143,13 @@ fn walls(
 }
 
 /// The nearest flip, and all crossings with their place along the price.
-fn flips(family: &'static str, flip: &Flip<'_>, found: &mut Found) {
-    let basis = Some(flip.method.to_owned());
+fn flips(family: &'static str, flip: &Flip, found: &mut Found) {
+    let basis = Some(flip.method.to_string());
     match flip.nearest {
         Some(price) => {
             found.put(Level { basis: basis.clone(), ..Level::at("flip", family, price) });
         }
-        None => found.missing("flip", family, flip.absent.unwrap_or("no_crossing")),
+        None => found.missing("flip", family, flip.absent.as_deref().unwrap_or("no_crossing")),
     }
     for (i, price) in flip.crossings.iter().enumerate() {
         let (basis, rank) = (basis.clone(), Some(i + 1));
@@ -158,8 +157,8 @@ fn flips(family: &'static str, flip: &Flip<'_>, found: &mut Found) {
     }
 }
 
-fn by_expiry(family: &'static str, row: &Expiry<'_>, found: &mut Found) {
-    let expiry = || Some(row.expiry.to_owned());
+fn by_expiry(family: &'static str, row: &Expiry, found: &mut Found) {
+    let expiry = || Some(row.expiry.to_string());
     match row.max_pain {
         Some(price) => {
             found.put(Level { expiry: expiry(), ..Level::at("max_pain", family, price) });

@@ -4,15 +4,16 @@
 use serde::Deserialize;
 
 use super::{Found, Level};
+use crate::views::readings::Reading;
 
 const FAMILY: &str = "gravity";
 
 #[derive(Deserialize)]
-struct Gravity<'a> {
+pub(super) struct Gravity {
     profile: Profile,
     structures: Structures,
-    #[serde(borrow, default)]
-    structural_lines: Vec<Line<'a>>,
+    #[serde(default)]
+    structural_lines: Vec<Line>,
     #[serde(default)]
     meta: Meta,
 }
@@ -43,13 +44,11 @@ enum Node {
 }
 
 #[derive(Deserialize)]
-struct Line<'a> {
-    #[serde(borrow)]
-    kind: std::borrow::Cow<'a, str>,
+struct Line {
+    kind: Box<str>,
     from: f64,
     to: f64,
-    #[serde(borrow)]
-    author: std::borrow::Cow<'a, str>,
+    author: Box<str>,
 }
 
 #[derive(Deserialize)]
@@ -64,7 +63,7 @@ impl Default for Meta {
     }
 }
 
-impl Gravity<'_> {
+impl Gravity {
     /// Mean of the bins from one price to another over the scale; `None`
     /// outside of the profile.
     fn mean(&self, from: f64, to: f64) -> Option<f64> {
@@ -80,11 +79,13 @@ impl Gravity<'_> {
     }
 }
 
-pub(super) fn collect(body: &[u8], found: &mut Found) {
-    let gravity: Gravity<'_> = match serde_json::from_slice(body) {
-        Ok(gravity) => gravity,
-        Err(_) => return found.missing("gravity", FAMILY, "unreadable"),
-    };
+impl Reading for Gravity {
+    fn read(body: &[u8]) -> Option<Gravity> {
+        serde_json::from_slice(body).ok()
+    }
+}
+
+pub(super) fn collect(gravity: &Gravity, found: &mut Found) {
     for node in &gravity.structures.volume_nodes {
         let (Node::Price(price) | Node::Styled { price }) = *node;
         let strength = gravity.mean(price, price);

@@ -21,10 +21,10 @@ fn strikes_are_summed_over_expirations_and_sorted_by_number() {
         "2026-02-09": {"calls": {"9999.5": 4.0}, "puts": {}},
         "2026-02-10": {},
     }});
-    let net = NetGamma::of(gex.to_string().as_bytes()).expect("a gex body");
+    let net = NetGamma::read(gex.to_string().as_bytes()).expect("a gex body");
     assert_eq!(net, book(&[(9_999.5, 6.0, 0.5), (10_000.0, 1.0, 0.0)]));
     assert_eq!(net.totals(), (7.0, 0.5, 6.5));
-    assert_eq!(NetGamma::of(b"{}"), None);
+    assert_eq!(NetGamma::read(b"{}"), None);
 }
 
 #[test]

@@ -10,9 +10,9 @@ use super::playbook::{
 };
 use super::scalp::Window;
 use super::score::{self, Parts, WEIGHTS, Weights};
-use super::tiles::Fly;
 use super::{INPUTS, Market, Rules, Volatility, hundredths, tenths};
 use crate::market::ticker::vendor_symbol;
+use crate::models::heatmap::flies::Fly;
 use crate::views::Bodies;
 use crate::views::read::{Source, sources};
 
@@ -34,7 +34,7 @@ pub(super) struct Scored<'a> {
 }
 
 struct Side<'a> {
-    fly: &'a Fly,
+    fly: &'a Fly<'a>,
     key: String,
     is_call: bool,
     debit: f64,
@@ -59,7 +59,7 @@ fn width_number(width: f64) -> Value {
 }
 
 pub(super) fn score_all<'a>(
-    flies: &'a [Fly],
+    flies: &'a [Fly<'a>],
     neighbours: &[Vec<f64>],
     market: &Market,
     rules: &Rules,

@@ -1,5 +1,7 @@
 //! Scores of a butterfly, each from 0 to 100 (CONTRACT 10).
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use super::Rules;
@@ -221,7 +223,7 @@ pub fn width_fit(environment: &Environment, width: f64, dte: i32, rules: &Rules)
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Gamma {
     /// Exposures by strike.
-    pub net: NetGamma,
+    pub net: Arc<NetGamma>,
     /// The strike with the largest net.
     pub magnet: Option<f64>,
     /// The nearest flip.

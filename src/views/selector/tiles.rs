@@ -4,57 +4,38 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-/// A butterfly with the debits of its sides.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Fly {
-    /// Key of the tile.
-    pub key: Box<str>,
-    /// Calendar days to expiry.
-    pub dte: i32,
-    /// Distance of the wings, points.
-    pub width: f64,
-    /// Centre, points.
-    pub strike: f64,
-    /// Root, where the tile names one.
-    pub root: Option<Box<str>>,
-    /// Debit of the call side, where it is above zero.
-    pub call: Option<f64>,
-    /// Debit of the put side, where it is above zero.
-    pub put: Option<f64>,
-}
+use crate::models::heatmap::flies::{Flies, Fly};
+use crate::views::readings::Reading;
 
 /// What the keys of butterflies begin with, as they stand in the text.
 const MARK: &str = "\"butterfly:";
 
-/// The butterflies of a body; `None` when it is no heatmap.
-///
-/// A heatmap is megabytes of tiles of which half are none of ours: those are
-/// never parsed. Their keys stand nowhere else in the text, since no other
-/// string begins so.
-#[must_use]
-pub fn flies(heatmap: &[u8]) -> Option<Vec<Fly>> {
-    let text = std::str::from_utf8(heatmap).ok()?;
-    let (_, tiles) = text.split_once("\"tiles\":{")?;
-    let mut flies = Vec::new();
-    for (at, _) in tiles.match_indices(MARK) {
-        let (key, value) = tiles.get(at + 1..)?.split_once("\":")?;
-        let tile = serde_json::Deserializer::from_str(value).into_iter::<Tile<'_>>().next()?;
-        let tile = tile.ok()?;
-        let debit =
-            |side: Option<Side>| side.and_then(|s| s.debit).filter(|d| d.is_finite() && *d > 0.0);
-        if tile.width > 0.0 && tile.strike > 0.0 {
-            flies.push(Fly {
-                key: key.into(),
-                dte: tile.dte,
-                width: tile.width,
-                strike: tile.strike,
-                root: tile.root.map(|r| r.into()),
-                call: debit(tile.call),
-                put: debit(tile.put),
-            });
+impl Reading for Flies {
+    /// The butterflies of a body; `None` when it is no heatmap.
+    ///
+    /// A heatmap is megabytes of tiles of which half are none of ours: those are
+    /// never parsed. Their keys stand nowhere else in the text, since no other
+    /// string begins so. Mostly the model hands its own over, and nothing is.
+    fn read(heatmap: &[u8]) -> Option<Flies> {
+        let text = std::str::from_utf8(heatmap).ok()?;
+        let (_, tiles) = text.split_once("\"tiles\":{")?;
+        let mut found = Vec::new();
+        for (at, _) in tiles.match_indices(MARK) {
+            let (key, value) = tiles.get(at + 1..)?.split_once("\":")?;
+            let tile = serde_json::Deserializer::from_str(value).into_iter::<Tile<'_>>().next()?;
+            found.push((key, tile.ok()?));
         }
+        let flies = found.iter().map(|(key, tile)| Fly {
+            key,
+            dte: tile.dte,
+            width: tile.width,
+            strike: tile.strike,
+            root: tile.root.as_deref(),
+            call: tile.call.as_ref().and_then(|side| side.debit),
+            put: tile.put.as_ref().and_then(|side| side.debit),
+        });
+        Some(flies.filter(|fly| fly.width > 0.0 && fly.strike > 0.0).collect())
     }
-    Some(flies)
 }
 
 #[derive(Deserialize)]
@@ -78,9 +59,9 @@ struct Side {
 /// the smallest distance between two of them: 5 points for SPX, so that the
 /// neighbours are those at 5, 10, 15 and 20 points.
 #[must_use]
-pub fn neighbours(flies: &[Fly]) -> Vec<Vec<f64>> {
+pub fn neighbours(flies: &[Fly<'_>]) -> Vec<Vec<f64>> {
     let mut order: Vec<usize> = (0..flies.len()).collect();
-    let lattice = |a: &Fly, b: &Fly| {
+    let lattice = |a: &Fly<'_>, b: &Fly<'_>| {
         (a.dte.cmp(&b.dte)).then(a.root.cmp(&b.root)).then(a.width.total_cmp(&b.width))
     };
     let fly = |at: &usize| &flies[*at];
@@ -121,23 +102,21 @@ mod tests {
             "butterfly:1:20:6500@SPX": {"dte": 1, "strike": 6500.0, "width": 20, "root": "SPX",
                 "call": {"debit": -0.5}, "put": {"debit": 2.0}},
         }, "quality": {}});
-        let flies = flies(body.to_string().as_bytes()).expect("a heatmap");
+        let read = Flies::read(body.to_string().as_bytes()).expect("a heatmap");
+        let flies: Vec<Fly<'_>> = read.iter().collect();
         assert_eq!(flies.len(), 2);
         assert_eq!(
-            (&*flies[0].key, flies[0].call, flies[0].put),
+            (flies[0].key, flies[0].call, flies[0].put),
             ("butterfly:0:20:6500", Some(1.5), None)
         );
-        assert_eq!(
-            (flies[1].root.as_deref(), flies[1].call, flies[1].put),
-            (Some("SPX"), None, Some(2.0))
-        );
-        assert_eq!(super::flies(b"{}"), None);
+        assert_eq!((flies[1].root, flies[1].call, flies[1].put), (Some("SPX"), None, Some(2.0)));
+        assert_eq!(Flies::read(b"{}"), None);
     }
 
     #[test]
     fn neighbours_stand_on_the_same_lattice_within_four_spacings() {
         let fly = |dte, width, strike: f64, call: f64| Fly {
-            key: "".into(),
+            key: "",
             dte,
             width,
             strike,
@@ -145,7 +124,7 @@ mod tests {
             call: Some(call),
             put: None,
         };
-        let mut flies: Vec<Fly> =
+        let mut flies: Vec<Fly<'_>> =
             (0..10).map(|i| fly(0, 20.0, 6500.0 + 5.0 * f64::from(i), f64::from(i))).collect();
         flies.push(fly(0, 25.0, 6505.0, 100.0));
         flies.push(fly(1, 20.0, 6505.0, 200.0));

@@ -72,7 +72,7 @@ fn gamma_alignment_by_magnet_flip_and_wings() {
     let net = NetGamma {
         rows: vec![row(6_480.0, 5.0, 1.0), row(6_500.0, 9.0, 1.0), row(6_520.0, 1.0, 5.0)],
     };
-    let gamma = Gamma { net, magnet: Some(6_500.0), zero: Some(6_490.0) };
+    let gamma = Gamma { net: net.into(), magnet: Some(6_500.0), zero: Some(6_490.0) };
     // At the magnet 95, right side 80, one wing of two holds 65.
     close(gamma_alignment(&gamma, 6_500.0, 20.0, true), 38.0 + 24.0 + 19.5);
     close(gamma_alignment(&gamma, 6_500.0, 20.0, false), 38.0 + 9.0 + 19.5);
