@@ -70,6 +70,21 @@ fn any_range_is_that_slice_and_any_filter_that_choice() {
     ran.expect("holds");
 }
 
+/// Whoever reads needs no thread beside it: what one has left behind it reads
+/// itself.
+#[test]
+fn threads_that_die_take_no_page_with_them() {
+    let store = Arc::new(Watched::default());
+    let journal = on(&store);
+    append(&journal, &session(9, 70_000, 1), &[9_000]);
+    let all = events(&journal);
+    store.kill_readers();
+    let before = store.pages();
+    assert!(events(&journal) == all);
+    let pages = journal.sealed_pages(Seq::FIRST, Seq::MAX).count() as u64;
+    assert_eq!(store.pages() - before, 2 * pages, "each page once, and once more to count them");
+}
+
 #[test]
 fn pages_that_hold_nothing_wanted_are_not_read() {
     let store = Arc::new(Watched::default());

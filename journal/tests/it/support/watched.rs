@@ -1,6 +1,6 @@
 //! A store in memory that takes its time and counts what it is asked.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +14,7 @@ pub struct Watched {
     inner: MemoryStore,
     commits: AtomicU64,
     pages: AtomicU64,
+    readers_die: AtomicBool,
     before: Duration,
     after: Duration,
 }
@@ -27,6 +28,11 @@ impl Watched {
     /// Commits so far.
     pub fn commits(&self) -> u64 {
         self.commits.load(Ordering::SeqCst)
+    }
+
+    /// From now on the reader's own threads panic when they read a page.
+    pub fn kill_readers(&self) {
+        self.readers_die.store(true, Ordering::SeqCst);
     }
 
     /// Pages read so far.
@@ -46,6 +52,8 @@ impl Store for Watched {
     }
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
         if table == keys::PAGES {
+            let helper = std::thread::current().name() == Some("journal-reader");
+            assert!(!helper || !self.readers_die.load(Ordering::SeqCst), "a test wants this");
             self.pages.fetch_add(1, Ordering::SeqCst);
         }
         self.inner.get(table, key)
