@@ -1,6 +1,6 @@
 //! Export: what the journal holds, as files that need no orrery to read.
 //!
-//! [`mod@wire`]: the vendor's messages. [`mod@pages`]: canonical bytes of sealed
+//! `wire`: the vendor's messages. `pages`: canonical bytes of sealed
 //! pages. [`rows`]: events by kind and artifacts by family as tables, in Parquet,
 //! Arrow IPC or JSON lines; of the last, [`read`] gives the events back.
 

@@ -1,6 +1,6 @@
 //! What a trading day comes down to, in a text that the log's key signs.
 //!
-//! [`text`] is the certificate as it is written and read, [`facts`] finds what
+//! [`text`] is the certificate as it is written and read, [`mod@facts`] finds what
 //! it states: from what is recorded, or by folding the day again. [`proof`]
 //! checks a certificate, and artifacts under it, with nothing but the key.
 //!

@@ -181,7 +181,7 @@ impl Session {
             marks,
             folded: 0,
         };
-        session.fold_to(session.plan.opening, breathe)?;
+        session.fold_events(session.plan.opening.seq, breathe)?;
         session.at = session.plan.opening;
         session.marks = Marks::new(session.at, session.engine.save().into());
         session.settle(None)?;

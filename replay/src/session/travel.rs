@@ -220,9 +220,22 @@ impl Session {
 
     /// Folds on to a moment, and fires what is due by then.
     pub(super) fn fold_to(&mut self, to: Moment, breathe: Breathe<'_>) -> Result<(), SessionError> {
+        self.fold_events(to.seq, breathe)?;
+        if self.engine.next_due().is_some_and(|due| due <= to.time) {
+            self.take(Next::Timer(to.time), &mut Vec::new())?;
+        }
+        Ok(())
+    }
+
+    /// Folds on to an event. What that event itself made due comes after it.
+    pub(super) fn fold_events(
+        &mut self,
+        to: Seq,
+        breathe: Breathe<'_>,
+    ) -> Result<(), SessionError> {
         let mut made = Vec::new();
         let mut breath = self.folded + BREATH_EVENTS;
-        while self.at.seq < to.seq {
+        while self.at.seq < to {
             let seq = self.at.seq.next();
             let next = self.event(seq)?;
             self.take(next, &mut made)?;
@@ -231,9 +244,6 @@ impl Session {
                 breath = self.folded + BREATH_EVENTS;
                 self.breathe(breathe)?;
             }
-        }
-        if self.engine.next_due().is_some_and(|due| due <= to.time) {
-            self.take(Next::Timer(to.time), &mut made)?;
         }
         Ok(())
     }
