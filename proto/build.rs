@@ -6,13 +6,14 @@ use std::{env, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "orrery/v1/artifact.proto",
     "orrery/v1/certificate.proto",
     "orrery/v1/common.proto",
     "orrery/v1/epoch.proto",
     "orrery/v1/event.proto",
     "orrery/v1/journal.proto",
+    "orrery/v1/profile.proto",
     "orrery/v1/replay.proto",
     "orrery/v1/session.proto",
 ];

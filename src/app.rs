@@ -149,7 +149,8 @@ pub fn run(
         let closing = tokio::task::spawn_blocking(move || sessions.close_all());
         drop(certifying);
         // The order of the tick: nothing that was taken may miss the steps after.
-        let drained = tokio::task::spawn_blocking(move || drain(feeding, folding));
+        let pen = archive.clone();
+        let drained = tokio::task::spawn_blocking(move || drain(feeding, &pen, folding));
         let drained = drained.await.map_err(|e| anyhow!("the pipeline ended badly: {e}"))?;
         if let Some((stop, task)) = publishing {
             stop.cancel();
@@ -259,11 +260,17 @@ fn fold(
 }
 
 /// Stops the feed, then lets the fold finish what is durable.
-fn drain(feeding: Option<feed::Feeding>, folding: Folding) -> anyhow::Result<()> {
+fn drain(
+    feeding: Option<feed::Feeding>,
+    archive: &Archive,
+    folding: Folding,
+) -> anyhow::Result<()> {
     let fed = feeding.map_or(Ok(()), feed::Feeding::stop);
+    let closed = archive.put_pen_down();
     folding.stop.store(true, Ordering::Release);
     let folded = folding.thread.join().map_err(|_| anyhow!("the fold panicked"))?;
     fed?;
+    closed?;
     folded
 }
 

@@ -7,6 +7,8 @@
 mod answers;
 mod corrected;
 pub mod operations;
+mod points;
+pub mod profiles;
 pub mod proving;
 pub mod reading;
 pub mod sealing;
@@ -17,35 +19,53 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use orrery_journal::units::Seq;
-use orrery_journal::{Head, Journal};
+use orrery_journal::{AppendError, Head, Journal, Writer};
 use orrery_replay::artifact::{Artifact, Header};
 use orrery_replay::as_of::{self, AsOfError, At, Moment};
 use orrery_replay::catch_up::{CatchUpError, CatchUpOptions, CaughtUp, catch_up};
-use orrery_replay::compare::{self, CompareError, CompareOptions, Comparison, Span};
+use orrery_replay::compare::{self, CompareError, CompareOptions, Comparison, Difference, Span};
 use orrery_replay::derived::{Derived, DerivedError, FamilyName};
 use orrery_replay::driver::Threads;
 use orrery_replay::engine::{Engine, Made};
 use orrery_replay::fold::World;
 
+use crate::clock;
 use crate::market::epoch::EpochRecord;
 use crate::partition::Partition;
+use crate::world::MarketWorld;
 
 /// A journal, what is derived from it, and the definitions.
 pub struct Archive {
     journal: Journal,
     derived: Derived,
     world: Arc<dyn World>,
+    /// The same, as what it is.
+    market: Arc<MarketWorld>,
     threads: Threads,
     /// The state of the last moment that was asked for.
     state: Mutex<Option<(Moment, Engine)>>,
+    /// The one writer, while anybody in this process needs it.
+    pen: Mutex<Option<Arc<Writer>>>,
 }
 
 impl Archive {
     /// An archive over open data.
     #[must_use]
-    pub fn new(journal: Journal, derived: Derived, world: Arc<dyn World>, threads: u16) -> Archive {
-        let threads = Threads::new(usize::from(threads));
-        Archive { journal, derived, world, threads, state: Mutex::default() }
+    pub fn new(
+        journal: Journal,
+        derived: Derived,
+        world: Arc<MarketWorld>,
+        threads: u16,
+    ) -> Archive {
+        Archive {
+            journal,
+            derived,
+            world: Arc::clone(&world) as Arc<dyn World>,
+            market: world,
+            threads: Threads::new(usize::from(threads)),
+            state: Mutex::default(),
+            pen: Mutex::default(),
+        }
     }
 
     /// Brings derived data to the journal's head; rebuilds what was deleted.
@@ -56,7 +76,7 @@ impl Archive {
         &self,
         progress: &mut dyn FnMut(Head) -> ControlFlow<()>,
     ) -> Result<CaughtUp, CatchUpError> {
-        catch_up(&self.journal, &self.derived, Arc::clone(&self.world), self.options(), progress)
+        catch_up(&self.journal, &self.derived, self.world(), self.options(), progress)
     }
 
     /// How this archive catches up and follows.
@@ -69,6 +89,33 @@ impl Archive {
     #[must_use]
     pub const fn journal(&self) -> &Journal {
         &self.journal
+    }
+
+    /// The journal's one writer, shared by all who append.
+    ///
+    /// # Errors
+    /// When it cannot be had.
+    pub fn writer(&self) -> Result<Arc<Writer>, AppendError> {
+        let mut pen = self.pen.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(writer) = &*pen {
+            return Ok(Arc::clone(writer));
+        }
+        let writer = Arc::new(self.journal.writer(clock::now)?);
+        *pen = Some(Arc::clone(&writer));
+        Ok(writer)
+    }
+
+    /// Lets the writer go: what was queued is committed, and it ends with the
+    /// last one who has it.
+    ///
+    /// # Errors
+    /// When the last commit failed.
+    pub fn put_pen_down(&self) -> Result<(), AppendError> {
+        let pen = self.pen.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match pen.and_then(Arc::into_inner) {
+            Some(writer) => writer.close(),
+            None => Ok(()),
+        }
     }
 
     /// What is derived from it.
@@ -86,11 +133,11 @@ impl Archive {
         let mut held = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if held.as_ref().is_none_or(|(of, _)| *of != moment) {
             *held = None;
-            *held = Some((moment, as_of::as_of(&self.journal, &self.derived, &self.world, at)?));
+            *held = Some((moment, as_of::as_of(&self.journal, &self.derived, &self.world(), at)?));
         }
         match &*held {
             Some((moment, engine)) => Ok(ask(*moment, engine)),
-            None => Ok(ask(moment, &Engine::new(Arc::clone(&self.world)))),
+            None => Ok(ask(moment, &Engine::new(self.world()))),
         }
     }
 
@@ -136,7 +183,7 @@ impl Archive {
     /// # Errors
     /// See [`AsOfError`].
     pub fn body(&self, header: &Header) -> Result<Bytes, AsOfError> {
-        as_of::body(&self.journal, &self.derived, &self.world, header)
+        as_of::body(&self.journal, &self.derived, &self.world(), header)
     }
 
     /// The newest artifact of every family.
@@ -166,6 +213,32 @@ impl Archive {
     ) -> Result<Comparison, CompareError> {
         let threads = threads.map_or(self.threads, |n| Threads::new(n as usize));
         let options = CompareOptions { threads, ..CompareOptions::default() };
-        compare::compare(&self.journal, &self.derived, &self.world, span, options, seen)
+        self.compare(span, &options, &mut |_| {}, seen)
+    }
+
+    /// The same with a choice of what is compared; `told` gets every difference.
+    ///
+    /// # Errors
+    /// See [`CompareError`].
+    pub fn compare(
+        &self,
+        span: Span,
+        options: &CompareOptions,
+        told: &mut dyn FnMut(&Difference),
+        seen: &mut dyn FnMut(Head, &[Made]) -> ControlFlow<()>,
+    ) -> Result<Comparison, CompareError> {
+        compare::compare(&self.journal, &self.derived, &self.world(), span, options, told, seen)
+    }
+
+    /// Threads that fold.
+    #[must_use]
+    pub const fn threads(&self) -> Threads {
+        self.threads
+    }
+
+    /// The definitions that the record is made by.
+    #[must_use]
+    pub fn world(&self) -> Arc<dyn World> {
+        Arc::clone(&self.world)
     }
 }

@@ -8,6 +8,7 @@ mod calendar;
 mod compact;
 mod days;
 mod demo;
+mod diff;
 mod doctor;
 mod epochs;
 pub mod exit;
@@ -24,6 +25,7 @@ mod open;
 mod output;
 mod parameters;
 mod play;
+mod profiles;
 mod prove;
 mod redis;
 mod repair;
@@ -36,6 +38,7 @@ mod session;
 mod show;
 mod sync;
 mod verify;
+mod what_if;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -131,6 +134,7 @@ enum Command {
     Days(days::Days),
     Epochs(epochs::Epochs),
     Artifacts(artifacts::Artifacts),
+    Diff(diff::Diff),
     Levels(levels::Levels),
     Gravity(gravity::Gravity),
     Annotate(annotate::Annotate),
@@ -139,6 +143,7 @@ enum Command {
     Parameters(parameters::Parameters),
     Calendar(calendar::Calendar),
     Explain(explain::Explain),
+    Profiles(profiles::ProfilesCommand),
     Selector(selector::Selector),
     Redis(redis::Redis),
     Backup(backup::Backup),
@@ -175,6 +180,7 @@ pub fn run() -> ExitCode {
         Command::Days(command) => days::run(&common, &command),
         Command::Epochs(command) => epochs::run(&common, &command),
         Command::Artifacts(command) => artifacts::run(&common, &command),
+        Command::Diff(command) => diff::run(&common, &command),
         Command::Levels(command) => levels::run(&common, &command),
         Command::Gravity(command) => gravity::run(&common, &command),
         Command::Annotate(command) => annotate::annotate(&common, &command),
@@ -183,6 +189,7 @@ pub fn run() -> ExitCode {
         Command::Parameters(command) => parameters::run(&common, &command),
         Command::Calendar(command) => calendar::run(&common, &command),
         Command::Explain(command) => explain::run(&common, &command),
+        Command::Profiles(command) => profiles::run(&common, &command),
         Command::Selector(command) => selector::run(&common, &command),
         Command::Redis(command) => redis::run(&common, &command),
         Command::Backup(command) => backup::run(&common, &command),

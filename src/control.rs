@@ -14,6 +14,8 @@ pub mod epoch;
 pub mod events;
 pub mod journal;
 mod page;
+pub mod point;
+pub mod profiles;
 pub mod proving;
 pub mod replay;
 pub mod session;
@@ -29,6 +31,7 @@ use orrery_proto::v1::artifact_service_server::ArtifactServiceServer;
 use orrery_proto::v1::certificate_service_server::CertificateServiceServer;
 use orrery_proto::v1::epoch_service_server::EpochServiceServer;
 use orrery_proto::v1::journal_service_server::JournalServiceServer;
+use orrery_proto::v1::profile_service_server::ProfileServiceServer;
 use orrery_proto::v1::replay_service_server::ReplayServiceServer;
 use orrery_proto::v1::replay_session_service_server::ReplaySessionServiceServer;
 use orrery_replay::artifact::{Artifact, Header};
@@ -246,7 +249,15 @@ pub enum BackendError {
 
 /// What the services need from the rest of the house. Methods may block; they
 /// are called on threads where that is allowed.
-pub trait Backend: journal::Operations + certificate::Certifying + Send + Sync + 'static {
+pub trait Backend:
+    journal::Operations
+    + certificate::Certifying
+    + point::Points
+    + profiles::Profiles
+    + Send
+    + Sync
+    + 'static
+{
     /// Epochs of a symbol that had been born at a moment.
     ///
     /// # Errors
@@ -374,6 +385,9 @@ pub async fn services(
     ))
     .max_decoding_message_size(REQUEST_BYTES_MAX)
     .max_encoding_message_size(REPLY_BYTES_MAX);
+    let profiles = ProfileServiceServer::new(profiles::ProfileCalls::new(calls.clone()))
+        .max_decoding_message_size(REQUEST_BYTES_MAX)
+        .max_encoding_message_size(REPLY_BYTES_MAX);
     let journals = journal::Journals::new(calls.clone(), shutdown.clone());
     let journals = JournalServiceServer::new(journals)
         .max_decoding_message_size(REQUEST_BYTES_MAX)
@@ -398,6 +412,7 @@ pub async fn services(
     health.set_serving::<JournalServiceServer<journal::Journals>>().await;
     health.set_serving::<ReplaySessionServiceServer<session::ReplaySessions>>().await;
     health.set_serving::<CertificateServiceServer<certificate::Certificates>>().await;
+    health.set_serving::<ProfileServiceServer<profiles::ProfileCalls>>().await;
     // Whoever watches health learns of the end before the connection closes.
     let at_end = health.clone();
     tokio::spawn(async move {
@@ -408,6 +423,7 @@ pub async fn services(
         at_end.set_not_serving::<JournalServiceServer<journal::Journals>>().await;
         at_end.set_not_serving::<ReplaySessionServiceServer<session::ReplaySessions>>().await;
         at_end.set_not_serving::<CertificateServiceServer<certificate::Certificates>>().await;
+        at_end.set_not_serving::<ProfileServiceServer<profiles::ProfileCalls>>().await;
         at_end.set_service_status("", tonic_health::ServingStatus::NotServing).await;
     });
 
@@ -426,6 +442,7 @@ pub async fn services(
         .add_service(artifacts)
         .add_service(replays)
         .add_service(sessions)
+        .add_service(profiles)
         .add_service(journals)
         .add_service(certificates);
     Ok((routes.routes(), health))

@@ -23,7 +23,7 @@ use orrery_journal::units::{Price, RecvTime, Seq, VendorTime};
 use orrery_replay::fold::RestoreError;
 
 use self::parameters::{Parameters, proxies_of};
-use crate::market::book::{Market, Slot};
+use crate::market::book::{Contract, Market, Slot};
 use crate::market::tape::Print;
 
 /// Fresh models of a new epoch, in the order in which their bodies come out.
@@ -59,6 +59,51 @@ pub fn gravity_models(symbol: &str, parameters: &Parameters) -> Vec<Box<dyn Mode
         .collect();
     let models = gravity::Gravity::all(symbol, &parameters.gravity, &proxies);
     models.into_iter().map(|model| Box::new(model) as Box<dyn Model>).collect()
+}
+
+/// One contract's part in a cell of a body.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Part {
+    /// The contract.
+    pub ticker: Box<str>,
+    /// Expiration date.
+    pub expiry: String,
+    /// Strike.
+    pub strike: f64,
+    /// What it adds, in the cell's own unit; `None` where that is unknown.
+    pub value: Option<f64>,
+}
+
+impl Part {
+    /// What a contract adds.
+    #[must_use]
+    pub fn of(contract: &Contract, value: Option<f64>) -> Part {
+        Part {
+            ticker: contract.ticker.clone(),
+            expiry: contract.expiry.to_string(),
+            strike: contract.strike.to_f64(),
+            value,
+        }
+    }
+}
+
+/// The contracts behind a cell of an artifact's body, of the models that can
+/// say so (`gex`, `heatmap`), as the market stands; `None` where nobody can.
+#[must_use]
+pub fn behind(
+    profile: &str,
+    path: &str,
+    market: &Market<'_>,
+    parameters: &Parameters,
+) -> Option<Vec<Part>> {
+    match profile.split('/').next()? {
+        "gex" => {
+            let profile = gex::profile::Chosen::named(profile).ok()?;
+            gex::explain::behind(market, &parameters.gex, profile, path)
+        }
+        "heatmap" => heatmap::explain::behind(market, path),
+        _ => None,
+    }
 }
 
 /// How long a model lives.

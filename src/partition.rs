@@ -18,6 +18,7 @@ mod promotion;
 mod quality;
 mod state;
 mod status;
+mod succession;
 mod tape;
 #[cfg(test)]
 mod tests;
@@ -199,6 +200,13 @@ impl Partition {
     #[must_use]
     pub fn day(&self) -> TradingDay {
         self.here.day()
+    }
+
+    /// Families that the view of a family reads; none where it is no view's.
+    #[must_use]
+    pub fn inputs_of(&self, family: &str) -> Vec<&'static str> {
+        let view = self.views.iter().find(|timed| timed.view.family() == family);
+        view.map(|timed| timed.view.inputs().to_vec()).unwrap_or_default()
     }
 
     /// Last event and last moment that it has seen.

@@ -38,7 +38,8 @@ impl Shelf {
         let mut placed = 0;
         {
             let mut artifacts = self.artifacts.write().unwrap_or_else(PoisonError::into_inner);
-            for artifact in arrivals {
+            // What runs beside has no effect: it ends before the shelf.
+            for artifact in arrivals.into_iter().filter(|a| !a.header.is_beside()) {
                 let key = (artifact.header.symbol.clone(), artifact.header.family.clone());
                 let held = artifacts.get(&key).map(|a| a.header.version);
                 if held < Some(artifact.header.version) {

@@ -119,6 +119,11 @@ impl Bodies {
         }
     }
 
+    /// The same for all of them.
+    pub fn withdraw_all(&mut self) {
+        self.0.values_mut().for_each(|held| held.published.current = false);
+    }
+
     /// Everything that is held, for saving.
     pub fn held(&self) -> impl ExactSizeIterator<Item = (&'static str, &Published)> {
         self.0.iter().map(|(family, held)| (*family, &held.published))

@@ -1,10 +1,15 @@
 //! All partitions of the market: which exist, and what they are made of.
 
+pub mod roster;
+mod stage;
+
 use std::sync::Arc;
 
 use orrery_journal::units::Address;
-use orrery_replay::fold::{Fold, World};
+use orrery_replay::fold::{Fold, Standing, World};
 
+use self::roster::{Act, Roster};
+use self::stage::Stage;
 use crate::market::ticker;
 use crate::models::parameters::{ParameterError, Parameters, proxy_of};
 use crate::partition::{Makers, Partition};
@@ -15,6 +20,8 @@ pub struct MarketWorld {
     parameters: Arc<Parameters>,
     configuration: Address,
     makers: Makers,
+    /// Whether journaled facts about profiles count.
+    steered: bool,
 }
 
 impl MarketWorld {
@@ -29,7 +36,27 @@ impl MarketWorld {
             parameters: Arc::new(parameters),
             configuration,
             makers: Makers::default(),
+            steered: true,
         })
+    }
+
+    /// The same deaf to facts about profiles: these definitions stay in force.
+    #[must_use]
+    pub fn unsteered(self) -> MarketWorld {
+        MarketWorld { steered: false, ..self }
+    }
+
+    /// Which definitions are in force, and beside them, after these facts.
+    #[must_use]
+    pub fn roster(&self, standing: &[Standing]) -> Roster {
+        let mut roster = Roster::default();
+        for (at, fact) in standing {
+            if let Some(act) = Act::read(fact) {
+                // What cannot be done changes nothing, as in the fold.
+                let _ = roster.take(&self.parameters, &act, *at);
+            }
+        }
+        roster
     }
 
     /// The same with a choice of models and views.
@@ -48,6 +75,10 @@ impl MarketWorld {
 impl World for MarketWorld {
     fn configuration(&self) -> Address {
         self.configuration
+    }
+
+    fn stands(&self, control: &[u8]) -> bool {
+        self.steered && Act::read(control).is_some()
     }
 
     fn partitions(&self, ticker: &str) -> Vec<Box<str>> {
@@ -69,7 +100,11 @@ impl World for MarketWorld {
     }
 
     fn fold(&self, partition: &str) -> Box<dyn Fold> {
-        Box::new(Partition::with_makers(partition, Arc::clone(&self.parameters), self.makers))
+        let parameters = Arc::clone(&self.parameters);
+        match self.steered {
+            true => Box::new(Stage::new(partition, parameters, self.makers)),
+            false => Box::new(Partition::with_makers(partition, parameters, self.makers)),
+        }
     }
 }
 

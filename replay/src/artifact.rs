@@ -21,6 +21,9 @@ use orrery_journal::units::{Address, RecvTime, Seq};
 use crate::canonical::{Decoder, Encoder};
 use crate::fold::{EpochId, RestoreError};
 
+/// Stands between a family and what runs beside it: `gex+calm.1200`.
+pub const BESIDE: char = '+';
+
 /// Layout of [`Header::encode`].
 pub const HEADER_FORMAT: u32 = 1;
 
@@ -122,6 +125,13 @@ impl fmt::Display for Field {
 }
 
 impl Header {
+    /// Whether it comes from definitions that run beside those in force: nobody
+    /// but who asks for it may ever see it.
+    #[must_use]
+    pub fn is_beside(&self) -> bool {
+        self.family.contains(BESIDE)
+    }
+
     /// Appends the canonical bytes.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let mut e = Encoder::new(out);

@@ -155,7 +155,7 @@ pub fn latest(
     at: At,
 ) -> Result<Option<Header>, AsOfError> {
     let Moment { seq, time } = resolve(journal, at)?;
-    Ok(derived.last_where(symbol, family, |h| h.seq_last <= seq && h.created_at <= time)?)
+    Ok(derived.newest_by(symbol, family, seq, time)?)
 }
 
 /// The body of a recorded version: as kept, or rebuilt from the nearest

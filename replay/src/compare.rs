@@ -2,9 +2,10 @@
 //!
 //! Every header that comes out is compared field by field with the recorded one
 //! of the same version, every kept body with its hash, and every recorded
-//! version must have come out. The first difference names the event, the
-//! artifact, the field and both values.
+//! version must have come out. A difference names the event, the artifact, the
+//! field (a header's, or a JSON pointer into the body) and both values.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::ControlFlow;
@@ -13,8 +14,9 @@ use std::sync::Arc;
 use orrery_journal::units::{Address, RecvTime, Seq, TradingDay};
 use orrery_journal::{Head, Journal, ReadError};
 
-use crate::artifact::Header;
-use crate::derived::{Derived, DerivedError};
+use crate::artifact::{Artifact, Field, Header};
+use crate::derived::{Derived, DerivedError, FamilyName};
+use crate::diff::diff_bodies;
 use crate::driver::{FoldError, Threads, fold_range};
 use crate::engine::{Engine, Made};
 use crate::fold::World;
@@ -23,8 +25,30 @@ use crate::nearest::nearest;
 /// Differences kept in a comparison; all are counted.
 pub const DIFFERENCES_KEPT: usize = 1_000;
 
+/// Cells of one version that are told, the biggest change first; all are
+/// counted.
+pub const CELLS_TOLD: usize = 16;
+
+/// Which artifacts are compared; all of them by default.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct Selection {
+    /// Symbols; all when empty.
+    pub symbols: BTreeSet<Box<str>>,
+    /// Families; all when empty.
+    pub families: BTreeSet<Box<str>>,
+}
+
+impl Selection {
+    /// Whether artifacts of a symbol's family are wanted.
+    #[must_use]
+    pub fn admits(&self, symbol: &str, family: &str) -> bool {
+        (self.symbols.is_empty() || self.symbols.contains(symbol))
+            && (self.families.is_empty() || self.families.contains(family))
+    }
+}
+
 /// How to compare.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CompareOptions {
     /// Threads that fold; the result does not depend on it.
     pub threads: Threads,
@@ -32,11 +56,18 @@ pub struct CompareOptions {
     pub stop_at_first: bool,
     /// Fold from the first event on instead of from a checkpoint.
     pub from_scratch: bool,
+    /// What is compared; everything is folded whatever it says.
+    pub only: Selection,
 }
 
 impl Default for CompareOptions {
     fn default() -> CompareOptions {
-        CompareOptions { threads: Threads::ONE, stop_at_first: true, from_scratch: false }
+        CompareOptions {
+            threads: Threads::ONE,
+            stop_at_first: true,
+            from_scratch: false,
+            only: Selection::default(),
+        }
     }
 }
 
@@ -101,9 +132,11 @@ pub struct Difference {
     pub family: Box<str>,
     /// Version.
     pub version: u64,
-    /// A header's field, `version` where one side has none, `body` or `header`
-    /// where the record is damaged.
-    pub field: &'static str,
+    /// Definitions that made it, as replayed where it came out.
+    pub profile: Box<str>,
+    /// A header's field, a JSON pointer into the body, `version` where one side
+    /// has none, `body` or `header` where the record is damaged.
+    pub field: Cow<'static, str>,
     /// The recorded value.
     pub recorded: String,
     /// The replayed value.
@@ -112,10 +145,11 @@ pub struct Difference {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Difference { seq, symbol, family, version, field, recorded, replayed } = self;
+        let Difference { seq, symbol, family, version, profile, field, recorded, replayed } = self;
         write!(
             f,
-            "event {seq}: {symbol} {family} v{version} {field}: recorded {recorded}, replayed {replayed}"
+            "event {seq}: {symbol} {family} v{version} ({profile}) {field}: recorded {recorded}, \
+             replayed {replayed}"
         )
     }
 }
@@ -150,10 +184,14 @@ impl Comparison {
         self.differences.first()
     }
 
-    fn add(&mut self, difference: Difference) {
-        self.difference_count += 1;
-        if self.differences.len() < DIFFERENCES_KEPT {
-            self.differences.push(difference);
+    fn add(&mut self, found: Found, told: &mut dyn FnMut(&Difference)) {
+        self.difference_count += found.untold;
+        for difference in found.differences {
+            told(&difference);
+            self.difference_count += 1;
+            if self.differences.len() < DIFFERENCES_KEPT {
+                self.differences.push(difference);
+            }
         }
     }
 }
@@ -212,9 +250,10 @@ pub fn day_span(journal: &Journal, day: TradingDay) -> Result<Span, CompareError
     }
 }
 
-/// Replays a range and compares it with what is recorded. `seen` gets the
-/// artifacts of each stretch after they were compared, and where the fold
-/// stands; it may end the replay, which is then not complete.
+/// Replays a range and compares it with what is recorded. `told` gets every
+/// difference as it is found, `seen` the artifacts of each stretch after they
+/// were compared, and where the fold stands; it may end the replay, which is
+/// then not complete.
 ///
 /// # Errors
 /// See [`CompareError`]. A difference is a result, not an error.
@@ -223,7 +262,8 @@ pub fn compare(
     derived: &Derived,
     world: &Arc<dyn World>,
     span: Span,
-    options: CompareOptions,
+    options: &CompareOptions,
+    told: &mut dyn FnMut(&Difference),
     seen: &mut dyn FnMut(Head, &[Made]) -> ControlFlow<()>,
 ) -> Result<Comparison, CompareError> {
     let Span { first, last } = span;
@@ -242,23 +282,28 @@ pub fn compare(
     })?;
     comparison.warm_up_events = warm_up.events;
     let mut failed = None;
+    // Families whose newest version differs: the next one's `previous` follows.
+    let mut broken = BTreeSet::new();
     let summary = fold_range(journal, &mut engine, last, options.threads, &mut |folded| {
         for made in &folded.made {
-            match check(derived, made) {
-                Ok(found) => found.into_iter().for_each(|d| comparison.add(d)),
+            let header = &made.artifact.header;
+            if !options.only.admits(&header.symbol, &header.family) {
+                continue;
+            }
+            comparison.artifacts += 1;
+            match check(derived, made, &mut broken) {
+                Ok(found) => comparison.add(found, told),
                 Err(error) => {
                     failed = Some(error);
                     return ControlFlow::Break(());
                 }
             }
+            if options.stop_at_first && comparison.difference_count > 0 {
+                return ControlFlow::Break(());
+            }
         }
         comparison.events += folded.events;
-        comparison.artifacts += folded.made.len() as u64;
-        seen(folded.reached, &folded.made)?;
-        match options.stop_at_first && comparison.difference_count > 0 {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        }
+        seen(folded.reached, &folded.made)
     })?;
     if let Some(error) = failed {
         return Err(error.into());
@@ -270,17 +315,23 @@ pub fn compare(
     if reached.seq < last {
         return Err(ReadError::Missing { from: reached.seq.next(), to: last }.into());
     }
-    for missing in not_replayed(derived, &engine, last, reached.recv)? {
-        comparison.add(missing);
-    }
+    let differences = not_replayed(derived, &engine, last, reached.recv, &options.only)?;
+    comparison.add(Found { differences, untold: 0 }, told);
     comparison.complete = true;
     Ok(comparison)
+}
+
+/// What differs in one version: what is told, and how much more there is.
+#[derive(Default)]
+struct Found {
+    differences: Vec<Difference>,
+    untold: u64,
 }
 
 fn difference(
     seq: Seq,
     header: &Header,
-    field: &'static str,
+    field: impl Into<Cow<'static, str>>,
     recorded: impl Into<String>,
     replayed: impl Into<String>,
 ) -> Difference {
@@ -289,43 +340,95 @@ fn difference(
         symbol: header.symbol.clone(),
         family: header.family.clone(),
         version: header.version,
-        field,
+        profile: header.profile.clone(),
+        field: field.into(),
         recorded: recorded.into(),
         replayed: replayed.into(),
     }
 }
 
-/// What differs between an artifact and the recorded version.
-fn check(derived: &Derived, made: &Made) -> Result<Vec<Difference>, DerivedError> {
+/// What differs between an artifact and the recorded version. A `previous` that
+/// differs because the version before does is no news.
+fn check(
+    derived: &Derived,
+    made: &Made,
+    broken: &mut BTreeSet<FamilyName>,
+) -> Result<Found, DerivedError> {
     let header = &made.artifact.header;
+    let name = (header.symbol.clone(), header.family.clone());
+    let follows = broken.remove(&name);
+    let alone = |d: Difference| Found { differences: vec![d], untold: 0 };
     let recorded = match derived.header(&header.symbol, &header.family, header.version) {
         Ok(Some(recorded)) => recorded,
         Ok(None) => {
+            broken.insert(name);
             let version = format!("v{}", header.version);
-            return Ok(vec![difference(made.at, header, "version", "nothing", version)]);
+            return Ok(alone(difference(made.at, header, "version", "nothing", version)));
         }
         Err(DerivedError::Damaged { .. }) => {
+            broken.insert(name);
             let hash = header.hash().to_string();
-            return Ok(vec![difference(made.at, header, "header", "a damaged record", hash)]);
+            return Ok(alone(difference(made.at, header, "header", "a damaged record", hash)));
         }
         Err(error) => return Err(error),
     };
-    let mut found: Vec<Difference> = recorded
-        .differing(header)
-        .map(|field| {
-            let (was, is) = (recorded.field(field), header.field(field));
-            difference(made.at, header, field.name(), was, is)
-        })
-        .collect();
-    match derived.body(&recorded) {
-        Ok(_) => {}
+    let fields: Vec<Field> = recorded.differing(header).collect();
+    if !fields.is_empty() {
+        broken.insert(name);
+    }
+    let mut found = Found::default();
+    let body = match derived.body(&recorded) {
+        Ok(body) => body,
         Err(DerivedError::Damaged { .. }) => {
             let content = header.content.to_string();
-            found.push(difference(made.at, header, "body", "a damaged record", content));
+            found.differences.push(difference(
+                made.at,
+                header,
+                "body",
+                "a damaged record",
+                content,
+            ));
+            None
         }
         Err(error) => return Err(error),
+    };
+    for field in fields.iter().copied().filter(|f| !(follows && *f == Field::Previous)).rev() {
+        match (field, &body) {
+            (Field::Content, Some(body)) => cells(made, body, &mut found),
+            // Its length follows from the cells.
+            (Field::BodyLen, Some(_)) if fields.contains(&Field::Content) => {}
+            _ => {
+                let (was, is) = (recorded.field(field), header.field(field));
+                found.differences.push(difference(made.at, header, field.name(), was, is));
+            }
+        }
     }
+    // Filled from the back, so that causes come before consequences.
+    found.differences.reverse();
     Ok(found)
+}
+
+/// The cells in which a body differs from the recorded one, smallest first.
+fn cells(made: &Made, recorded: &[u8], found: &mut Found) {
+    let Artifact { header, body } = &made.artifact;
+    let text = |v: Option<serde_json::Value>| v.map_or("nothing".to_owned(), |v| v.to_string());
+    match diff_bodies(recorded, body) {
+        Ok(changes) if !changes.is_empty() => {
+            found.untold += changes.len().saturating_sub(CELLS_TOLD) as u64;
+            let told = changes
+                .into_iter()
+                .take(CELLS_TOLD)
+                .rev()
+                .map(|c| difference(made.at, header, c.path, text(c.left), text(c.right)));
+            found.differences.extend(told);
+        }
+        // The same values in other bytes, or no JSON: only the hashes tell.
+        _ => {
+            let was = Address::of(recorded).to_string();
+            let is = header.content.to_string();
+            found.differences.push(difference(made.at, header, "content", was, is));
+        }
+    }
 }
 
 /// Recorded versions that should have come out by the end of the range and did
@@ -335,10 +438,13 @@ fn not_replayed(
     engine: &Engine,
     last: Seq,
     now: RecvTime,
+    only: &Selection,
 ) -> Result<Vec<Difference>, DerivedError> {
     let mut missing = Vec::new();
-    let families: BTreeSet<_> = derived.families()?.into_iter().collect();
-    for (symbol, family) in families {
+    for (symbol, family) in derived.families()? {
+        if !only.admits(&symbol, &family) {
+            continue;
+        }
         let mut version = engine.line(&symbol, &family).map_or(1, |l| l.version + 1);
         while let Some(header) = derived.header(&symbol, &family, version)? {
             if header.seq_last > last || header.created_at > now {

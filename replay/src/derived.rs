@@ -287,6 +287,20 @@ impl Derived {
         self.last_where(symbol, family, |h| h.created_at <= time)
     }
 
+    /// Newest header that was made by a moment of events up to `seq`.
+    ///
+    /// # Errors
+    /// See [`DerivedError`].
+    pub fn newest_by(
+        &self,
+        symbol: &str,
+        family: &str,
+        seq: Seq,
+        time: RecvTime,
+    ) -> Result<Option<Header>, DerivedError> {
+        self.last_where(symbol, family, |h| h.seq_last <= seq && h.created_at <= time)
+    }
+
     /// The last version for which `holds`, which must hold for all versions
     /// before it: versions are gapless, so this is a binary search.
     pub(crate) fn last_where(

@@ -1,8 +1,9 @@
 //! What differs between two bodies, cell by cell.
 //!
 //! Bodies are JSON. Objects are compared by key, arrays of objects that have a
-//! name of their own (a strike, an id) by that name, other arrays by place.
-//! Absent is not zero: a cell that one side lacks has no numeric change.
+//! name of their own (a strike, an id) by that name, arrays of objects of several
+//! kinds by kind and what tells one of a kind from another, other arrays by
+//! place. Absent is not zero: a cell that one side lacks has no numeric change.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -10,7 +11,10 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 /// Fields that name an element of an array, first match wins.
-const NAMES: [&str; 6] = ["strike", "id", "key", "price", "symbol", "name"];
+const NAMES: [&str; 8] = ["strike", "id", "key", "expiry", "bucket", "price", "symbol", "name"];
+/// Fields that together name an element of a kind; those that are null or not
+/// there are left out.
+const OF_A_KIND: [&str; 5] = ["kind", "family", "expiry", "basis", "rank"];
 
 /// Why bodies cannot be compared.
 #[derive(Debug, thiserror::Error)]
@@ -122,14 +126,14 @@ fn children<'a>(
     other: Option<&'a Value>,
 ) -> Option<BTreeMap<Name, &'a Value>> {
     let named = |items: &'a [Value]| {
-        let field = array_name(items).filter(|field| match other {
-            Some(Value::Array(others)) => others.is_empty() || array_name(others) == Some(*field),
+        let naming = Naming::of(items).filter(|naming| match other {
+            Some(Value::Array(others)) => {
+                others.is_empty() || Naming::of(others).as_ref() == Some(naming)
+            }
             _ => true,
         })?;
-        let named: BTreeMap<Name, &Value> = items
-            .iter()
-            .filter_map(|item| Some((Name::Text(scalar(item.get(field)?)?), item)))
-            .collect();
+        let names = naming.names(items)?.into_iter().map(Name::Text);
+        let named: BTreeMap<Name, &Value> = names.zip(items).collect();
         (named.len() == items.len()).then_some(named)
     };
     match value {
@@ -146,14 +150,49 @@ fn children<'a>(
     }
 }
 
-/// The field that names every element of an array, each differently.
-fn array_name(items: &[Value]) -> Option<&'static str> {
-    NAMES.into_iter().find(|field| {
-        let mut names: Vec<String> = items.iter().filter_map(|i| scalar(i.get(field)?)).collect();
-        names.sort_unstable();
-        names.dedup();
-        !items.is_empty() && names.len() == items.len()
-    })
+/// What the elements of an array are named by.
+#[derive(PartialEq, Eq)]
+enum Naming {
+    /// A field that every element has, each with another value.
+    Field(&'static str),
+    /// [`OF_A_KIND`], and a number where that names several.
+    Kind,
+}
+
+impl Naming {
+    fn of(items: &[Value]) -> Option<Naming> {
+        if items.is_empty() {
+            return None;
+        }
+        if items.iter().all(|item| item.get("kind").is_some_and(Value::is_string)) {
+            return Some(Naming::Kind);
+        }
+        let field = NAMES.into_iter().find(|field| {
+            let mut names: Vec<String> =
+                items.iter().filter_map(|i| scalar(i.get(field)?)).collect();
+            names.sort_unstable();
+            names.dedup();
+            names.len() == items.len()
+        });
+        field.map(Naming::Field)
+    }
+
+    /// A name for each element, in order.
+    fn names(&self, items: &[Value]) -> Option<Vec<String>> {
+        if let Naming::Field(field) = self {
+            return items.iter().map(|item| scalar(item.get(field)?)).collect();
+        }
+        let mut met: BTreeMap<String, u32> = BTreeMap::new();
+        let name = |item: &Value| {
+            let parts: Vec<String> =
+                OF_A_KIND.iter().filter_map(|field| scalar(item.get(field)?)).collect();
+            let name = parts.join(":");
+            let met = met.entry(name.clone()).or_insert(0);
+            *met += 1;
+            if *met == 1 { name } else { format!("{name}#{met}") }
+        };
+        Some(items.iter().map(name).collect())
+    }
 }
 
 fn scalar(value: &Value) -> Option<String> {
@@ -216,6 +255,20 @@ mod tests {
         assert_eq!(
             lines(&left, &right),
             ["/by_strike/105/net 2 4", "/by_strike/95/net - 9", "/by_strike/95/strike - 95.0"]
+        );
+    }
+
+    #[test]
+    fn what_has_a_kind_is_compared_with_its_like() {
+        let flip = |price: f64| json!({"kind": "flip", "family": "gex", "price": price});
+        let pain = |expiry: &str| json!({"kind": "max_pain", "expiry": expiry, "price": 1});
+        let node = |price: i64| json!({"kind": "node", "expiry": null, "price": price});
+        let left = json!([node(90), pain("a"), flip(100.5), pain("b"), node(110)]);
+        let right = json!([flip(80.5), node(90), pain("a"), pain("b"), node(111)]);
+        assert_eq!(
+            lines(&left, &right),
+            ["/flip:gex/price 100.5 80.5", "/node#2/price 110 111"],
+            "whatever place they stand in"
         );
     }
 

@@ -25,12 +25,13 @@ pub(crate) mod share;
 use std::any::Any;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use orrery_journal::Head;
 use orrery_journal::event::{Body, Event, InlineText, JournalEvent};
 use orrery_journal::units::{Address, RecvTime, Seq};
 
 use crate::canonical::{Decoder, Encoder};
-use crate::fold::{Fold, RestoreError, World};
+use crate::fold::{Fold, RestoreError, Standing, World};
 use crate::ledger::Line;
 use crate::routes::Routes;
 
@@ -51,6 +52,8 @@ pub struct Engine {
     pub(crate) share: Share,
     pub(crate) position: Head,
     pub(crate) abandoned: bool,
+    /// What partitions that are still to be born have to know.
+    standing: Arc<Vec<Standing>>,
 }
 
 impl Engine {
@@ -64,6 +67,7 @@ impl Engine {
             share: Share::new(1),
             position: Head::default(),
             abandoned: false,
+            standing: Arc::default(),
         }
     }
 
@@ -71,6 +75,12 @@ impl Engine {
     #[must_use]
     pub const fn position(&self) -> Head {
         self.position
+    }
+
+    /// Facts that stand by now, in order.
+    #[must_use]
+    pub fn standing(&self) -> &[Standing] {
+        &self.standing
     }
 
     /// Hash of every parameter of every fold.
@@ -202,6 +212,13 @@ impl Engine {
                 Arc::make_mut(&mut self.routes).define_conditions(*id, list);
                 return Ok(Vec::new());
             }
+            Body::Control(_) => {
+                if let Some(fact) = blob.filter(|fact| self.world.stands(fact)) {
+                    let standing = Arc::make_mut(&mut self.standing);
+                    standing.push((seq, Bytes::copy_from_slice(fact)));
+                }
+                return Ok(Vec::new());
+            }
             _ => return Ok(Vec::new()),
         };
         if let Some(route) = self.routes.get(event.instrument) {
@@ -222,7 +239,11 @@ impl Engine {
 
     fn birth(&self, number: usize, born: Seq) -> Option<Cell> {
         let name = self.routes.names().get(number)?.clone();
-        Some(Cell::new(number as u32, name, born, &*self.world))
+        let mut cell = Cell::new(number as u32, name, born, &*self.world);
+        if !self.standing.is_empty() {
+            cell.fold.begin(&self.standing);
+        }
+        Some(cell)
     }
 
     /// The whole state as canonical bytes: equal states give equal bytes.
@@ -235,6 +256,7 @@ impl Engine {
     /// per partition: name, born u64, seq_last u64, clock i64, ledger, fold (length u64 + bytes)
     /// ledger: families u64, each: name, version u64, epoch (presence u8, 32),
     ///         profile, content 32, header hash 32, seq_last u64
+    /// where there are any: standing facts u64, each: seq u64, blob (length u64 + bytes)
     /// ```
     /// Texts are a length (u64) and UTF-8; numbers are little-endian.
     #[must_use]
@@ -249,6 +271,13 @@ impl Engine {
         self.routes.save(&mut e);
         for cell in &self.share.cells {
             cell.save(&mut e);
+        }
+        if !self.standing.is_empty() {
+            e.count(self.standing.len());
+            for (seq, fact) in &*self.standing {
+                e.seq(*seq);
+                e.bytes(fact);
+            }
         }
         out
     }
@@ -276,6 +305,10 @@ impl Engine {
         for (number, name) in engine.routes.names().iter().enumerate() {
             let cell = Cell::load(number as u32, name, &mut d, &*engine.world)?;
             engine.share.push(cell);
+        }
+        if d.left() > 0 {
+            let standing = d.list(|d| Ok((d.seq()?, Bytes::copy_from_slice(d.bytes()?))))?;
+            engine.standing = Arc::new(standing);
         }
         d.end()?;
         Ok(engine)

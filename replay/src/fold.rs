@@ -4,6 +4,7 @@
 //! whether it runs live or in replay, and it has no way to find out.
 
 use std::any::Any;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use orrery_journal::event::Event;
@@ -40,7 +41,22 @@ pub struct Output {
     pub epoch: Option<EpochId>,
     /// Canonical body: UTF-8 JSON, fields in a fixed order, maps sorted, no NaN.
     pub body: Bytes,
+    /// By which definitions, where they are not the world's own.
+    pub by: Option<Arc<By>>,
 }
+
+/// Definitions that came into force by an event, or run beside those in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct By {
+    /// Hash of every parameter.
+    pub configuration: Address,
+    /// Where they run beside: what tells their families from those in force.
+    /// Such artifacts count versions of their own and have no effect.
+    pub beside: Option<Box<str>>,
+}
+
+/// An event that partitions born after it must know of, with its blob.
+pub type Standing = (Seq, Bytes);
 
 /// Where a fold puts what it finished, in order.
 #[derive(Clone, Debug, Default)]
@@ -59,6 +75,10 @@ pub struct RestoreError(pub String);
 /// The engine calls [`Fold::fire`] for every due moment at or before an event's
 /// recv time, in order, and then [`Fold::apply`].
 pub trait Fold: Send {
+    /// Told once, before anything else: what stands since before its birth.
+    /// Default: nothing.
+    fn begin(&mut self, _standing: &[Standing]) {}
+
     /// Takes an event.
     fn apply(&mut self, input: &Input<'_>, out: &mut Outbox);
 
@@ -86,6 +106,12 @@ pub trait Fold: Send {
 pub trait World: Send + Sync {
     /// Hash over every parameter of every fold; goes into each header.
     fn configuration(&self) -> Address;
+
+    /// Whether a control fact stands: partitions that are born after it are told
+    /// of it. Default: none does.
+    fn stands(&self, _control: &[u8]) -> bool {
+        false
+    }
 
     /// The partitions that want the events of a ticker.
     fn partitions(&self, ticker: &str) -> Vec<Box<str>>;

@@ -4,11 +4,12 @@
 //! was. A body becomes a new version when its bytes, its epoch or its profile
 //! differ from the last one's; otherwise nothing happened and nothing is said.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use orrery_journal::units::{Address, RecvTime, Seq};
 
-use crate::artifact::{Artifact, Header};
+use crate::artifact::{Artifact, BESIDE, Header};
 use crate::canonical::{Decoder, Encoder};
 use crate::fold::{EpochId, Output, RestoreError};
 
@@ -53,7 +54,13 @@ impl Ledger {
     /// says the same.
     pub fn enter(&mut self, output: Output, moment: &Moment<'_>) -> Option<Artifact> {
         let content = Address::of(&output.body);
-        let last = self.lines.get(output.family);
+        // What runs beside has families, and so versions, of its own.
+        let beside = output.by.as_ref().and_then(|by| by.beside.as_deref());
+        let family = match beside {
+            None => Cow::Borrowed(output.family),
+            Some(beside) => Cow::Owned(format!("{}{BESIDE}{beside}", output.family)),
+        };
+        let last = self.lines.get(&*family);
         if last.is_some_and(|l| {
             l.content == content && l.epoch == output.epoch && *l.profile == *output.profile
         }) {
@@ -61,11 +68,11 @@ impl Ledger {
         }
         let header = Header {
             symbol: moment.symbol.into(),
-            family: output.family.into(),
+            family: family.into(),
             version: last.map_or(1, |l| l.version.saturating_add(1)),
             epoch: output.epoch,
             profile: output.profile.into(),
-            configuration: moment.configuration,
+            configuration: output.by.map_or(moment.configuration, |by| by.configuration),
             // Where only time has passed, the last event is the range.
             seq_first: last.map_or(Seq::FIRST, |l| l.seq_last.next()).min(moment.seq_last),
             seq_last: moment.seq_last,
@@ -145,6 +152,7 @@ mod tests {
             profile,
             epoch: epoch.map(|e| Address([e; 32])),
             body: Bytes::from_static(body.as_bytes()),
+            by: None,
         }
     }
 

@@ -9,6 +9,8 @@
 //! makes [`artifact`]s of the answers, [`derived`] keeps them. [`catch_up`] and
 //! [`follow`] run that for a data directory; [`as_of`], [`compare`],
 //! [`diff`] and [`audit`] ask it questions; a [`session`] plays it again.
+//! [`what_if`] folds the events [`without`] some of them, or under other
+//! definitions, and a [`tally`] says what differs.
 #![warn(missing_docs)]
 
 pub mod artifact;
@@ -32,3 +34,6 @@ pub mod ledger;
 mod nearest;
 mod routes;
 pub mod session;
+pub mod tally;
+pub mod what_if;
+pub mod without;

@@ -27,7 +27,7 @@ use orrery_journal::units::{RecvTime, Seq};
 
 use self::cursor::Cursor;
 pub use self::error::SessionError;
-use self::layers::hidden;
+pub(crate) use self::layers::hidden;
 pub use self::layers::{Layer, Layers, Mask};
 use self::marks::Marks;
 pub use self::pacer::{GAP_CAP_MAX, Pacer, Speed, SpeedError, parse_speed};

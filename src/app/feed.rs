@@ -71,7 +71,7 @@ pub fn start(
     failed: CancellationToken,
 ) -> anyhow::Result<Feeding> {
     let Feed::Simulate { simulation, descriptor, pace } = feed;
-    let writer = archive.journal().writer(clock::now)?;
+    let writer = archive.writer()?;
     let source = writer.define_source(&descriptor)?;
     let stop = Arc::new(AtomicBool::new(false));
     let stopping = Arc::clone(&stop);
@@ -87,7 +87,7 @@ pub fn start(
 }
 
 struct Line {
-    writer: Writer,
+    writer: Arc<Writer>,
     source: SourceId,
     pace: Pace,
     metrics: Arc<Metrics>,
@@ -149,7 +149,7 @@ impl Line {
         if let Some(Missed { since, drafts }) = self.missed {
             tracing::error!(%since, drafts, "the disk is still full: what was refused is not journaled");
         }
-        Ok(self.writer.close()?)
+        Ok(())
     }
 
     fn append(&mut self, drafts: Vec<Draft>, now: RecvTime) -> anyhow::Result<()> {

@@ -26,7 +26,7 @@ use crate::models::gex::profile::Chosen;
 use crate::partition::Partition;
 
 impl Archive {
-    fn moment(&self, as_of: AsOf) -> At {
+    pub(super) fn moment(&self, as_of: AsOf) -> At {
         match as_of {
             AsOf::Head => At::Seq(self.journal.head().seq),
             AsOf::Seq(seq) => At::Seq(seq),
@@ -52,7 +52,7 @@ impl Archive {
         answer.map_err(|e| self.error(e, as_of))?
     }
 
-    fn error(&self, error: AsOfError, as_of: AsOf) -> BackendError {
+    pub(super) fn error(&self, error: AsOfError, as_of: AsOf) -> BackendError {
         match error {
             AsOfError::Beyond { .. } => out_of_range(self, as_of),
             error => damage(error),
@@ -80,7 +80,7 @@ fn out_of_range(archive: &Archive, as_of: AsOf) -> BackendError {
     BackendError::OutOfRange { asked, has }
 }
 
-fn damage(error: AsOfError) -> BackendError {
+pub(super) fn damage(error: AsOfError) -> BackendError {
     match error {
         AsOfError::Read(e) => read(e),
         AsOfError::Derived(e) => derived(e),
@@ -97,7 +97,7 @@ pub(super) fn read(error: ReadError) -> BackendError {
     }
 }
 
-fn derived(error: DerivedError) -> BackendError {
+pub(super) fn derived(error: DerivedError) -> BackendError {
     match error {
         DerivedError::Damaged { .. } => BackendError::Damaged(error.to_string()),
         error => BackendError::Internal(Box::new(error)),
@@ -255,7 +255,7 @@ impl Backend for Archive {
             family: d.family.clone(),
             version: d.version,
             seq: d.seq,
-            field: d.field.to_owned(),
+            field: d.field.to_string(),
             recorded: d.recorded.clone(),
             replayed: d.replayed.clone(),
         });
@@ -268,7 +268,7 @@ impl Backend for Archive {
     }
 }
 
-fn not_compared(error: CompareError) -> BackendError {
+pub(super) fn not_compared(error: CompareError) -> BackendError {
     match error {
         CompareError::NoSuchDay { day, .. } => {
             BackendError::Unknown { what: "day", name: day.to_string() }

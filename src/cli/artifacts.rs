@@ -12,6 +12,7 @@ use super::exit::Exit;
 use super::{Common, open, output};
 use crate::backend::Archive;
 use crate::control::CorrectedRead;
+use crate::control::point::{Point, Step, lineage};
 
 /// Versioned outputs of the models.
 #[derive(Debug, Args)]
@@ -25,6 +26,24 @@ enum Command {
     List(List),
     Show(Show),
     Diff(Diff),
+    Lineage(Lineage),
+}
+
+/// Show where an artifact comes from: the versions before it, with the events
+/// that each had seen and its predecessor had not, and what a view has read.
+///
+/// Each header holds the hash of the one before; they are checked on the way.
+///
+/// Example: orrery artifacts lineage SPX/context@day:2026-08-19 --depth 3
+#[derive(Debug, Args)]
+struct Lineage {
+    /// SYMBOL/FAMILY@WHEN, as for `orrery diff`.
+    #[arg(value_name = "ARTIFACT", value_parser = Point::parse)]
+    point: Point,
+    /// How many versions to go back.
+    #[arg(long, default_value_t = 10, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    depth: u32,
 }
 
 /// List headers: the newest of each family, or all of one family.
@@ -136,6 +155,7 @@ pub fn run(common: &Common, command: &Artifacts) -> anyhow::Result<Exit> {
         Command::List(list) => run_list(common, &archive, list),
         Command::Show(show) => run_show(common, &archive, show),
         Command::Diff(diff) => run_diff(common, &archive, diff),
+        Command::Lineage(lineage) => run_lineage(common, &archive, lineage),
     }
 }
 
@@ -319,4 +339,39 @@ fn print_changes(
         output::line(format!("{} of {} changes", shown.len(), changes.len()));
     }
     Ok(if changes.is_empty() { Exit::Fine } else { Exit::Finding })
+}
+
+fn run_lineage(common: &Common, archive: &Archive, asked: &Lineage) -> anyhow::Result<Exit> {
+    let steps = lineage(archive, &asked.point, asked.depth as usize)?;
+    if common.json {
+        let view = |step: &Step| {
+            let inputs: Vec<HeaderView> = step.inputs.iter().map(HeaderView::from).collect();
+            serde_json::json!({ "header": HeaderView::from(&step.header), "inputs": inputs,
+                                "follows": step.follows })
+        };
+        output::json(&steps.iter().map(view).collect::<Vec<_>>())?;
+    } else {
+        let row = |step: &Step| {
+            let h = &step.header;
+            let inputs = step.inputs.iter().map(|i| format!("{} v{}", i.family, i.version));
+            vec![
+                format!("v{}", h.version),
+                h.created_at.to_rfc3339(),
+                format!("{}..{}", h.seq_first, h.seq_last),
+                h.profile.to_string(),
+                h.hash().to_string()[..12].to_owned(),
+                match step.follows {
+                    Some(true) => "follows",
+                    Some(false) => "BROKEN",
+                    None => "-",
+                }
+                .to_owned(),
+                inputs.collect::<Vec<_>>().join(", "),
+            ]
+        };
+        let head = ["version", "created at", "events", "profile", "header", "chain", "has read"];
+        output::table(&head, &steps.iter().map(row).collect::<Vec<_>>());
+    }
+    let whole = steps.iter().all(|step| step.follows != Some(false));
+    Ok(if whole { Exit::Fine } else { Exit::Finding })
 }

@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 use orrery_journal::{Calendar, Stat};
 use serde::Serialize;
 
+pub use self::read::kind;
 use super::exit::Exit;
 use super::{Common, open, output};
 

@@ -76,6 +76,17 @@ pub fn grouped(value: u64) -> String {
     out
 }
 
+/// A value of a body in a table: as JSON, cut where it is long.
+#[must_use]
+pub fn short(value: Option<&serde_json::Value>) -> String {
+    const WIDTH: usize = 40;
+    let text = value.map_or_else(|| "(absent)".to_owned(), ToString::to_string);
+    match text.char_indices().nth(WIDTH) {
+        Some((at, _)) => format!("{}...", text.get(..at).unwrap_or_default()),
+        None => text,
+    }
+}
+
 /// A progress bar on standard error; hidden where nobody watches.
 #[must_use]
 pub fn progress(total: u64, what: &'static str) -> ProgressBar {

@@ -8,8 +8,6 @@ use std::time::Duration;
 use orrery_proto::v1;
 use orrery_proto::v1::artifact_service_server::ArtifactService;
 use orrery_replay::artifact::{Artifact, Header};
-use orrery_replay::diff;
-use serde_json::Value;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
@@ -24,6 +22,7 @@ use crate::shelf::Shelf;
 
 use watch::{Watch, Watched};
 
+mod points;
 mod watch;
 
 /// Watchers at the same time, over all clients.
@@ -167,51 +166,23 @@ impl ArtifactService for Artifacts {
         request: Request<v1::DiffArtifactsRequest>,
     ) -> Result<Response<v1::DiffArtifactsResponse>, Status> {
         let deadline = deadline(&request);
-        let asked = request.into_inner();
-        let symbol = convert::symbol(&asked.symbol)?.to_owned();
-        let family = convert::name("family", &asked.family)?.to_owned();
-        if asked.before_version == 0 {
-            return Err(invalid("before_version", "the first version is 1"));
-        }
-        let max = page::size(asked.max_changes, 100, 10_000)
-            .map_err(|_| invalid("max_changes", "cannot be negative"))?;
-        let found = self
-            .calls
-            .ask(deadline, move |backend| {
-                let after = match asked.after_version {
-                    0 => Which::Latest,
-                    version => Which::Version(version),
-                };
-                let before =
-                    backend.header(&symbol, &family, Which::Version(asked.before_version))?;
-                let after = backend.header(&symbol, &family, after)?;
-                let (Some(before), Some(after)) = (&before, &after) else {
-                    return Ok(Err(if before.is_none() {
-                        asked.before_version
-                    } else {
-                        asked.after_version
-                    }));
-                };
-                let parse = |header: &Header| {
-                    serde_json::from_slice(&backend.body(header)?).map_err(|_| {
-                        BackendError::Precondition(format!(
-                            "{}/{} version {} is not JSON: it has no cells to compare",
-                            header.symbol, header.family, header.version
-                        ))
-                    })
-                };
-                let changes = diff::diff(&parse(before)?, &parse(after)?);
-                Ok(Ok(v1::DiffArtifactsResponse {
-                    before: Some(convert::header(before)),
-                    after: Some(convert::header(after)),
-                    total: changes.len() as u64,
-                    changes: changes.into_iter().take(max).map(cell_change).collect(),
-                }))
-            })
-            .await?;
-        found.map(Response::new).map_err(|version| {
-            no_artifact(&asked.symbol, &asked.family, &format!("version {version}"))
-        })
+        points::diff(&self.calls, deadline, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn explain_artifact(
+        &self,
+        request: Request<v1::ExplainArtifactRequest>,
+    ) -> Result<Response<v1::ExplainArtifactResponse>, Status> {
+        let deadline = deadline(&request);
+        points::explain(&self.calls, deadline, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn get_lineage(
+        &self,
+        request: Request<v1::GetLineageRequest>,
+    ) -> Result<Response<v1::GetLineageResponse>, Status> {
+        let deadline = deadline(&request);
+        points::lineage(&self.calls, deadline, request.into_inner()).await.map(Response::new)
     }
 
     async fn explain_level(
@@ -301,15 +272,4 @@ fn newest_of_families(
         headers.extend(backend.header(of, name, Which::Latest)?);
     }
     Ok(headers)
-}
-
-fn cell_change(change: diff::CellChange) -> v1::CellChange {
-    let text = |cell: Option<Value>| cell.map(|v| v.to_string()).unwrap_or_default();
-    v1::CellChange {
-        path: change.path,
-        before: text(change.left),
-        after: text(change.right),
-        absolute: change.absolute,
-        relative: change.relative,
-    }
 }

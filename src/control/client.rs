@@ -1,8 +1,9 @@
-//! The other side of `JournalService` and `CertificateService`: what the command line asks of a server
+//! The other side of `JournalService`, `CertificateService` and `ProfileService`: what the command line asks of a server
 //! that holds the data directory.
 
 mod certificates;
 mod events;
+mod profiles;
 pub mod session;
 
 use std::path::Path;
@@ -49,6 +50,7 @@ pub enum ClientError {
 pub struct Client {
     address: String,
     runtime: Runtime,
+    channel: Channel,
     calls: JournalServiceClient<Channel>,
     certificates: CertificateServiceClient<Channel>,
 }
@@ -65,6 +67,7 @@ impl Client {
             runtime,
             certificates: CertificateServiceClient::new(channel.clone())
                 .max_decoding_message_size(REPLY_BYTES_MAX),
+            channel: channel.clone(),
             calls: JournalServiceClient::new(channel).max_decoding_message_size(REPLY_BYTES_MAX),
         })
     }

@@ -12,6 +12,7 @@
 
 mod body;
 pub mod built;
+pub mod explain;
 pub mod flies;
 pub mod forward;
 pub mod lattice;

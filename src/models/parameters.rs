@@ -5,6 +5,7 @@
 //! equal hashes fold alike; whoever adds a number that decides about output
 //! adds it here, never as a constant that the hash does not see.
 
+pub mod setting;
 pub mod views;
 
 use std::collections::BTreeMap;

@@ -101,6 +101,7 @@ impl Press<'_> {
     }
 
     fn push(&mut self, family: &'static str, profile: &'static str, body: Bytes) {
-        self.out.outputs.push(Output { family, profile, epoch: self.epoch, body });
+        let epoch = self.epoch;
+        self.out.outputs.push(Output { family, profile, epoch, body, by: None });
     }
 }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use orrery_journal::units::RecvTime;
+use orrery_journal::units::{Address, RecvTime};
 use orrery_replay::canonical::{Decoder, Encoder};
 use orrery_replay::fold::RestoreError;
 
@@ -68,11 +68,44 @@ pub(super) fn save(partition: &Partition, out: &mut Vec<u8>) {
 pub(super) fn restore(like: &Partition, bytes: &[u8]) -> Result<Partition, RestoreError> {
     let mut decoder = Decoder::new(bytes);
     let d = &mut decoder;
+    let mut fresh = restore_market(like, d, Some(like.parameters.hash()), &mut restore_models)?;
+    fresh.bodies = restore_bodies(&fresh, d)?;
+    restore_views(&mut fresh, d)?;
+    d.end()?;
+    Ok(fresh)
+}
+
+/// A partition like `like` in the market of a saved one of other parameters. Its
+/// models are told of by `restore`; bodies and views begin anew.
+pub(super) fn transplant(
+    like: &Partition,
+    bytes: &[u8],
+    restore: &mut RestoreModels<'_>,
+) -> Result<Partition, RestoreError> {
+    restore_market(like, &mut Decoder::new(bytes), None, restore)
+}
+
+/// Gives one model its saved state.
+pub(super) type RestoreOne<'a> = dyn Fn(&mut Timed, &[u8]) -> Result<(), RestoreError> + 'a;
+
+/// Gives models their saved states; the last argument gives one its own.
+pub(super) type RestoreModels<'a> =
+    dyn FnMut(&mut [Timed], &mut Decoder<'_>, &RestoreOne<'_>) -> Result<(), RestoreError> + 'a;
+
+/// Everything up to the models, which are the last that a partition needs to go
+/// on. `configuration` is the hash that the saved one must have.
+fn restore_market(
+    like: &Partition,
+    d: &mut Decoder<'_>,
+    configuration: Option<Address>,
+    restore_models: &mut RestoreModels<'_>,
+) -> Result<Partition, RestoreError> {
     let version = d.u32()?;
     if version != VERSION {
         return Err(RestoreError(format!("partition state version {version}, not {VERSION}")));
     }
-    if d.address()? != like.parameters.hash() {
+    let saved = d.address()?;
+    if configuration.is_some_and(|ours| ours != saved) {
         return Err(RestoreError("it was saved under other parameters".to_owned()));
     }
     let symbol = d.text()?;
@@ -90,18 +123,16 @@ pub(super) fn restore(like: &Partition, bytes: &[u8]) -> Result<Partition, Resto
     fresh.doubt = d.option(Doubt::restore)?;
     fresh.silence_due = d.option(Decoder::recv)?;
     fresh.status_due = d.option(Decoder::recv)?;
-    fresh.active = d.option(|d| restore_living(&fresh, d, |_| Ok(Active)))?;
-    fresh.warming =
-        d.option(|d| restore_living(&fresh, d, |d| Ok(Warming { deadline: d.recv()? })))?;
+    fresh.active = d.option(|d| restore_living(&fresh, d, restore_models, |_| Ok(Active)))?;
+    fresh.warming = d.option(|d| {
+        restore_living(&fresh, d, restore_models, |d| Ok(Warming { deadline: d.recv()? }))
+    })?;
     fresh.assign_slots();
     fresh.write_inventories();
     let book = fresh.active.as_ref().map(|a| a.epoch.live.book());
-    restore_models(&mut fresh.models, d, |model, bytes| {
+    restore_models(&mut fresh.models, d, &|model, bytes| {
         model.model.restore(bytes, &fresh.here.market(book))
     })?;
-    fresh.bodies = restore_bodies(&fresh, d)?;
-    restore_views(&mut fresh, d)?;
-    d.end()?;
     Ok(fresh)
 }
 
@@ -116,6 +147,7 @@ fn save_living<S>(e: &mut Encoder<'_>, living: &Living<S>) {
 fn restore_living<S>(
     partition: &Partition,
     d: &mut Decoder<'_>,
+    restore_models: &mut RestoreModels<'_>,
     state: impl FnOnce(&mut Decoder<'_>) -> Result<S, RestoreError>,
 ) -> Result<Living<S>, RestoreError> {
     let record = restore_record(d)?;
@@ -124,7 +156,7 @@ fn restore_living<S>(
     let chain = d.option(LastChain::restore)?;
     let made = (partition.makers.epoch)(partition.symbol(), &partition.parameters);
     let mut models = timed(made, Scope::Epoch);
-    restore_models(&mut models, d, |model, bytes| {
+    restore_models(&mut models, d, &|model, bytes| {
         model.model.restore(bytes, &partition.here.market(Some(live.book())))
     })?;
     Ok(Living { epoch: Epoch { record, live, state: state(d)? }, models, chain })
@@ -143,7 +175,7 @@ fn save_models(models: &[Timed], e: &mut Encoder<'_>) {
 fn restore_models(
     models: &mut [Timed],
     d: &mut Decoder<'_>,
-    restore: impl Fn(&mut Timed, &[u8]) -> Result<(), RestoreError>,
+    restore: &RestoreOne<'_>,
 ) -> Result<(), RestoreError> {
     let count = d.count()?;
     if count != models.len() {

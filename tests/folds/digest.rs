@@ -13,6 +13,7 @@ use orrery_folds::models::gravity::profile as gravity;
 use orrery_folds::models::heatmap::profile as heatmap;
 use orrery_folds::models::parameters::Parameters;
 use orrery_folds::world::MarketWorld;
+use orrery_folds::world::roster::Act;
 use orrery_journal::units::Address;
 use orrery_replay::compare::TraceLine;
 
@@ -34,7 +35,7 @@ fn main() -> Result<(), String> {
         heatmap::SHIPPED.iter().filter_map(|p| heatmap::Chosen::named(p.name).ok()).collect();
     let world = Arc::new(MarketWorld::new(parameters).map_err(|e| e.to_string())?);
     for seed in 0..STREAMS {
-        let stream = stream::stream(&stream::acts(seed, ACTS));
+        let stream = steered(stream::stream(&stream::acts(seed, ACTS)), seed)?;
         let (made, state) = stream::fold(Arc::clone(&world) as _, &stream)?;
         // A chain of headers holds every version before its last.
         let mut last: BTreeMap<(Box<str>, Box<str>), TraceLine> = BTreeMap::new();
@@ -48,6 +49,24 @@ fn main() -> Result<(), String> {
         println!("{seed} state {}", Address::of(&state));
     }
     Ok(())
+}
+
+/// Every other stream has definitions that run beside, come into force and go.
+fn steered(stream: Vec<stream::Taped>, seed: u64) -> Result<Vec<stream::Taped>, String> {
+    if seed.is_multiple_of(2) {
+        return Ok(stream);
+    }
+    let base = Parameters::default();
+    let chosen = ["gex/inverse-oi@1", "gravity/session@1"].map(|name| base.profile_setting(name));
+    let settings = chosen.into_iter().collect::<Result<_, _>>().map_err(|e| e.to_string())?;
+    let acts = [
+        Act::Shadow { name: "other".into(), settings },
+        Act::Promote { name: "other".into() },
+        Act::Rollback,
+    ];
+    let quarter = stream.len() / 4;
+    let facts: Vec<_> = (1..).zip(acts).map(|(n, act)| (n * quarter, act.fact())).collect();
+    Ok(stream::with_facts(&stream, &facts))
 }
 
 fn overflow_is_checked() -> bool {

@@ -126,6 +126,39 @@ pub fn acts(seed: u64, count: usize) -> Vec<u64> {
     (0..count).map(|_| next()).collect()
 }
 
+/// A stream with control facts in it, each ahead of the event of an index of the
+/// stream as it was; indices ascend.
+#[must_use]
+pub fn with_facts(stream: &[Taped], facts: &[(usize, Vec<u8>)]) -> Vec<Taped> {
+    let mut told = Vec::new();
+    let mut facts = facts.iter().peekable();
+    let mut places: Vec<Seq> = Vec::new();
+    for (index, taped) in stream.iter().enumerate() {
+        let mut taped = taped.clone();
+        while let Some((_, fact)) = facts.next_if(|(at, _)| *at <= index) {
+            let seq = Seq(told.len() as u64 + 1);
+            let event = Event {
+                recv: taped.event.event.recv,
+                vendor_time: None,
+                instrument: InstrumentId::NONE,
+                source: SourceId(1),
+                extended: false,
+                body: Body::Control(Address::of(fact)),
+            };
+            let event = JournalEvent { seq, event };
+            told.push(Taped { event, blob: Some(fact.clone()) });
+        }
+        taped.event.seq = Seq(told.len() as u64 + 1);
+        places.push(taped.event.seq);
+        if let Body::Correction { corrects, .. } = &mut taped.event.event.body {
+            let was = (corrects.0 as usize).saturating_sub(1);
+            *corrects = places.get(was).copied().unwrap_or(*corrects);
+        }
+        told.push(taped);
+    }
+    told
+}
+
 impl Recorder {
     fn act(&mut self, d: &mut Digits) {
         // More than half are ticks of contracts.

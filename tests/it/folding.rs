@@ -356,12 +356,11 @@ fn journaled_captures_replay_alike() {
     }
     let span = Span { first: Seq::FIRST, last: journal.head().seq };
     for from_scratch in [true, false] {
-        let options =
-            CompareOptions { threads: Threads::new(2), stop_at_first: true, from_scratch };
-        let result = compare(&journal, &derived, &world, span, options, &mut |_, _| {
-            ControlFlow::Continue(())
-        })
-        .expect("replayed");
+        let threads = Threads::new(2);
+        let options = CompareOptions { threads, from_scratch, ..CompareOptions::default() };
+        let (told, seen) = (&mut |_: &_| {}, &mut |_, _: &[_]| ControlFlow::Continue(()));
+        let result =
+            compare(&journal, &derived, &world, span, &options, told, seen).expect("replayed");
         assert_eq!(result.first_difference(), None);
         assert!(result.identical() && result.artifacts > 200, "{result:?}");
     }

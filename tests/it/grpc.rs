@@ -262,14 +262,64 @@ fn artifacts_by_version_as_of_and_as_lists() {
             symbol: spx(),
             family: "gex".into(),
             before_version: 1,
-            after_version: 0,
-            max_changes: 0,
+            ..Default::default()
         };
         let diff = client.diff_artifacts(diff).await.expect("a difference").into_inner();
         assert_eq!(diff.total, 1);
         assert_eq!(diff.changes[0].path, "/by_strike/6540/net");
         assert_eq!(diff.changes[0].absolute, Some(4.0));
         assert_eq!(diff.after.expect("a header").version, 5);
+
+        // The same two by where they stand, with the contracts behind the cell.
+        let at = |when| v1::ArtifactPoint {
+            symbol: spx(),
+            family: "gex".into(),
+            when,
+            profile: String::new(),
+        };
+        let first = || at(Some(v1::artifact_point::When::Version(1)));
+        let asked = v1::DiffArtifactsRequest {
+            before: Some(first()),
+            after: Some(at(None)),
+            max_contracts: 10,
+            ..Default::default()
+        };
+        let diff = client.diff_artifacts(asked).await.expect("a difference").into_inner();
+        assert_eq!(diff.changes[0].path, "/by_strike/6540/net");
+        let behind = &diff.changes[0].contracts;
+        assert_eq!(behind.len(), 1, "{behind:#?}");
+        assert_eq!((behind[0].before, behind[0].after), (Some(1.0), Some(5.0)));
+
+        let asked = v1::ExplainArtifactRequest {
+            artifact: Some(first()),
+            paths: vec!["/by_strike/6540/net".into(), "/spot".into()],
+            max_contracts: 0,
+        };
+        let told = client.explain_artifact(asked).await.expect("contracts").into_inner();
+        assert_eq!(told.header.expect("a header").version, 1);
+        assert_eq!((told.cells[0].total, told.cells[0].contracts[0].after), (1, Some(1.0)));
+        assert!(told.cells[1].contracts.is_empty(), "no contract is behind the spot");
+
+        let asked = v1::GetLineageRequest { artifact: Some(at(None)), depth: 3 };
+        let steps = client.get_lineage(asked).await.expect("a lineage").into_inner().steps;
+        let versions: Vec<u64> =
+            steps.iter().map(|s| s.header.as_ref().expect("a header").version).collect();
+        assert_eq!(versions, [5, 4, 3]);
+
+        // What cannot be asked says which field is wrong, what is not there which
+        // artifact.
+        let lonely = v1::DiffArtifactsRequest { before: Some(first()), ..Default::default() };
+        let refused = client.diff_artifacts(lonely).await.expect_err("no after");
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        assert!(refused.message().starts_with("after:"), "{refused}");
+        let none = v1::ExplainArtifactRequest { artifact: Some(first()), ..Default::default() };
+        let refused = client.explain_artifact(none).await.expect_err("no path");
+        assert!(refused.message().starts_with("paths:"), "{refused}");
+        let nowhere = at(Some(v1::artifact_point::When::Version(99)));
+        let asked = v1::GetLineageRequest { artifact: Some(nowhere), depth: 0 };
+        let refused = client.get_lineage(asked).await.expect_err("no such version");
+        assert_eq!(refused.code(), Code::NotFound);
+        assert!(refused.message().contains("version 99"), "{refused}");
     });
 }
 

@@ -12,6 +12,8 @@ use bytes::Bytes;
 use orrery::control::certificate::{self, Certifying, Rotated, Sealed, Verified};
 use orrery::control::events::{EventFilter, EventRange, Found, ReadDone, Start, Tailed};
 use orrery::control::journal::Operations;
+use orrery::control::point::{CellPart, Point, Points, Said, When};
+use orrery::control::profiles::{Definitions, Order, Profiles, Reported, Standing};
 use orrery::control::proving::{Given, SignedCheckpoint, Wanted, WantedCertificate};
 use orrery::control::session::feed::Watcher;
 use orrery::control::session::{BranchOrder, Command, SessionOrder, SessionView, Sessions};
@@ -424,6 +426,63 @@ impl Certifying for Fake {
 
     fn rotate(&self) -> Result<Rotated, BackendError> {
         Err(BackendError::Unavailable("no journal here".into()))
+    }
+}
+
+impl Points for Fake {
+    fn header_at(&self, point: &Point) -> Result<Header, BackendError> {
+        let which = match point.when {
+            When::Version(version) => Which::Version(version),
+            When::At(as_of) => Which::AsOf(as_of),
+            When::Close(_) => Which::Latest,
+        };
+        let which = if which == Which::AsOf(AsOf::Head) { Which::Latest } else { which };
+        let found = self.header(&point.symbol, &point.family, which)?;
+        found.ok_or_else(|| BackendError::Unknown { what: "artifact", name: point.to_string() })
+    }
+
+    fn said(&self, point: &Point) -> Result<Said, BackendError> {
+        let header = self.header_at(point)?;
+        let body = self.body(&header)?;
+        let moment = Moment { seq: header.seq_last, at: header.created_at };
+        Ok(Said { header, body, moment })
+    }
+
+    /// One contract is behind every strike, and adds the version's number.
+    fn behind(&self, said: &Said, paths: &[&str]) -> Result<Vec<Vec<CellPart>>, BackendError> {
+        let part = CellPart {
+            ticker: "O:SPXW260819C06540000".into(),
+            expiry: "2026-08-19".to_owned(),
+            strike: 6540.0,
+            value: Some(said.header.version as f64),
+        };
+        let parts = |path: &&str| match path.starts_with("/by_strike/") {
+            true => vec![part.clone()],
+            false => Vec::new(),
+        };
+        Ok(paths.iter().map(parts).collect())
+    }
+
+    fn inputs(&self, _: &Header) -> Result<Vec<Header>, BackendError> {
+        Ok(Vec::new())
+    }
+}
+
+impl Profiles for Fake {
+    fn standing(&self, as_of: AsOf) -> Result<Standing, BackendError> {
+        Ok(Standing {
+            moment: self.moment(as_of)?,
+            in_force: Definitions::default(),
+            shadows: Vec::new(),
+        })
+    }
+
+    fn order(&self, _: &Order) -> Result<Seq, BackendError> {
+        Err(BackendError::Precondition("nothing changes here".to_owned()))
+    }
+
+    fn report(&self, day: TradingDay, _: &str) -> Result<Vec<Reported>, BackendError> {
+        Err(BackendError::Unknown { what: "day", name: day.to_string() })
     }
 }
 

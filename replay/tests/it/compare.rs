@@ -5,11 +5,11 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use orrery_journal::Journal;
-use orrery_journal::units::{Seq, TradingDay};
-use orrery_replay::artifact::Artifact;
+use orrery_journal::units::{Address, Seq, TradingDay};
+use orrery_replay::artifact::{Artifact, Header};
 use orrery_replay::catch_up::{CatchUpError, CatchUpOptions, catch_up};
 use orrery_replay::compare::{
-    CompareError, CompareOptions, Comparison, Span, TraceLine, compare, day_span,
+    CompareError, CompareOptions, Comparison, Selection, Span, TraceLine, compare, day_span,
 };
 use orrery_replay::derived::{Derived, DerivedError};
 use orrery_replay::driver::Threads;
@@ -27,8 +27,10 @@ fn recorded(journal: &Journal, every: u64) -> Derived {
 }
 
 fn run(journal: &Journal, derived: &Derived, span: Span, options: CompareOptions) -> Comparison {
-    compare(journal, derived, &toys(), span, options, &mut |_, _| ControlFlow::Continue(()))
-        .expect("a good journal")
+    compare(journal, derived, &toys(), span, &options, &mut |_| {}, &mut |_, _| {
+        ControlFlow::Continue(())
+    })
+    .expect("a good journal")
 }
 
 fn whole(journal: &Journal) -> Span {
@@ -53,7 +55,7 @@ fn every_day_is_identical_in_every_way() {
             let options = CompareOptions {
                 threads: Threads::new(threads),
                 from_scratch,
-                stop_at_first: true,
+                ..CompareOptions::default()
             };
             let mut lines = Vec::new();
             for day in &days {
@@ -62,8 +64,9 @@ fn every_day_is_identical_in_every_way() {
                     lines.extend(made.iter().map(|m| TraceLine::of(m).to_string()));
                     ControlFlow::Continue(())
                 };
-                let found = compare(&journal, &derived, &toys(), span, options, &mut seen)
-                    .expect("a good journal");
+                let found =
+                    compare(&journal, &derived, &toys(), span, &options, &mut |_| {}, &mut seen)
+                        .expect("a good journal");
                 assert!(found.identical(), "{:?}", found.first_difference());
                 assert_eq!(found.events, day.last.0 - day.first.0 + 1);
                 let expected = if from_scratch { day.first.0 - 1 } else { 0 };
@@ -121,7 +124,7 @@ fn what_was_recorded_and_does_not_come_out_is_a_difference() {
     derived.put(&all).expect("in order");
     let found = run(&journal, &derived, whole(&journal), CompareOptions::default());
     let difference = found.first_difference().expect("one too many");
-    assert_eq!((difference.field, &*difference.replayed), ("version", "nothing"));
+    assert_eq!((&*difference.field, &*difference.replayed), ("version", "nothing"));
     assert_eq!(difference.version, extra.header.version);
 }
 
@@ -143,11 +146,12 @@ fn another_world_differs() {
     let derived = recorded(&journal, 100);
     let other: Arc<dyn World> = Arc::new(Toys { configuration: 2 });
     let options = CompareOptions::default();
-    let found = compare(&journal, &derived, &other, whole(&journal), options, &mut |_, _| {
+    let span = whole(&journal);
+    let found = compare(&journal, &derived, &other, span, &options, &mut |_| {}, &mut |_, _| {
         ControlFlow::Continue(())
     })
     .expect("a good journal");
-    assert_eq!(found.first_difference().map(|d| d.field), Some("configuration"));
+    assert_eq!(found.first_difference().map(|d| &*d.field), Some("configuration"));
 }
 
 #[test]
@@ -158,7 +162,8 @@ fn ranges_and_days_that_do_not_exist_are_errors() {
     for (first, last) in [(Seq(0), head), (Seq(5), Seq(4)), (Seq(1), head.next())] {
         let span = Span { first, last };
         let options = CompareOptions::default();
-        let result = compare(&journal, &derived, &toys(), span, options, &mut |_, _| {
+        let ignored = &mut |_: &_| {};
+        let result = compare(&journal, &derived, &toys(), span, &options, ignored, &mut |_, _| {
             ControlFlow::Continue(())
         });
         assert!(matches!(result, Err(CompareError::Range { .. })), "{first} {last}");
@@ -189,11 +194,82 @@ fn a_replay_that_is_cancelled_claims_nothing() {
     let derived = recorded(&journal, 100);
     let options = CompareOptions::default();
     let mut calls = 0;
-    let found = compare(&journal, &derived, &toys(), whole(&journal), options, &mut |_, _| {
+    let span = whole(&journal);
+    let found = compare(&journal, &derived, &toys(), span, &options, &mut |_| {}, &mut |_, _| {
         calls += 1;
         ControlFlow::Break(())
     })
     .expect("a good journal");
     assert_eq!((calls, found.difference_count), (1, 0));
     assert!(!found.complete && !found.identical());
+}
+
+/// Artifacts with one cell of one body forged, and everything after it chained
+/// as an honest writer would have.
+fn forged(journal: &Journal, family: &str) -> (Derived, Header, Header) {
+    let mut all = artifacts(journal);
+    let of_family = |a: &&mut Artifact| &*a.header.family == family;
+    let mut chain = all.iter_mut().filter(of_family).skip(3);
+    let first = chain.next().expect("many versions");
+    let honest = first.header.clone();
+    let mut body: serde_json::Value = serde_json::from_slice(&first.body).expect("JSON");
+    body["sum"] = serde_json::json!(-1.0);
+    first.body = body.to_string().into();
+    first.header.content = Address::of(&first.body);
+    first.header.body_len = first.body.len() as u64;
+    let (forged, symbol) = (first.header.clone(), first.header.symbol.clone());
+    let mut previous = first.header.hash();
+    for next in chain.filter(|a| a.header.symbol == symbol) {
+        next.header.previous = previous;
+        previous = next.header.hash();
+    }
+    let derived = Derived::in_memory();
+    derived.put(&all).expect("in order");
+    (derived, honest, forged)
+}
+
+#[test]
+fn a_changed_cell_is_named_by_its_pointer_and_what_follows_from_it_is_not_told_again() {
+    let journal = toy::journal(&toy::facts(19, 600, 1), 40);
+    let (derived, honest, forged) = forged(&journal, "sum");
+    let mut told = Vec::new();
+    let options = CompareOptions { stop_at_first: false, ..CompareOptions::default() };
+    let found = compare(
+        &journal,
+        &derived,
+        &toys(),
+        whole(&journal),
+        &options,
+        &mut |d| told.push(d.clone()),
+        &mut |_, _| ControlFlow::Continue(()),
+    )
+    .expect("a good journal");
+    let first = told.first().expect("one cell is forged");
+    assert_eq!((&*first.field, &*first.recorded), ("/sum", "-1.0"));
+    assert_eq!((first.version, &*first.profile), (honest.version, "toy/sum@1"));
+    assert!(first.seq >= forged.seq_last, "the event that brought it out");
+    let others: Vec<&str> = told[1..].iter().map(|d| &*d.field).collect();
+    assert!(others.iter().all(|field| *field != "previous"), "{others:?}");
+    assert_eq!(found.differences, told);
+    assert_eq!(found.difference_count, told.len() as u64);
+}
+
+#[test]
+fn what_is_not_selected_is_not_compared() {
+    let journal = toy::journal(&toy::facts(20, 600, 1), 40);
+    let (derived, ..) = forged(&journal, "sum");
+    let of = |symbol: Option<&str>, family: Option<&str>| {
+        let only = Selection {
+            symbols: symbol.into_iter().map(Into::into).collect(),
+            families: family.into_iter().map(Into::into).collect(),
+        };
+        let options = CompareOptions { stop_at_first: false, only, ..CompareOptions::default() };
+        run(&journal, &derived, whole(&journal), options)
+    };
+    let (all, sums, trades) = (of(None, None), of(None, Some("sum")), of(None, Some("trade")));
+    assert!(all.difference_count > 0 && sums.difference_count == all.difference_count);
+    assert!(trades.identical() && trades.artifacts > 0);
+    assert_eq!(all.events, trades.events, "everything is folded");
+    assert!(sums.artifacts + trades.artifacts < all.artifacts + 1);
+    assert!(of(Some("NONE"), None).identical());
 }

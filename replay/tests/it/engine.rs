@@ -27,6 +27,7 @@ impl Diary {
             profile: "diary@1",
             epoch: None,
             body: what.into(),
+            by: None,
         });
     }
 }

@@ -11,3 +11,4 @@ mod engine;
 mod follow;
 mod session;
 mod toy;
+mod what_if;

@@ -74,7 +74,7 @@ impl Toy {
     }
 
     fn output(&self, family: &'static str, body: String) -> Output {
-        Output { family, profile: "toy/sum@1", epoch: self.epoch, body: body.into() }
+        Output { family, profile: "toy/sum@1", epoch: self.epoch, body: body.into(), by: None }
     }
 }
 

@@ -67,7 +67,10 @@ pub fn day(text: &str) -> Result<TradingDay, String> {
     TradingDay::parse(text).ok_or_else(|| "no date; write YYYY-MM-DD".to_owned())
 }
 
-/// A kind of events, as an option's value.
+/// A kind of event by its name.
+///
+/// # Errors
+/// When there is none; the error lists them.
 pub fn kind(text: &str) -> Result<Kind, String> {
     Kind::ALL.into_iter().find(|kind| kind.name() == text).ok_or_else(|| {
         let known: Vec<&str> = Kind::ALL.iter().map(|kind| kind.name()).collect();

@@ -16,6 +16,7 @@ use super::levels;
 use super::profile::{Chosen, FlipMethod, Wall};
 
 use crate::market::book::{Contract, ContractState, Market};
+use crate::models::Part;
 
 /// A level that can be explained.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -173,6 +174,74 @@ pub fn explain(
         value,
         contracts: found.into_iter().map(share).collect(),
     })
+}
+
+/// Contracts behind a cell of a body: those of the level, strike or expiry that
+/// the cell is about, of one side where it names one. `None` where it is about
+/// none, or there is no chain.
+#[must_use]
+pub fn behind(
+    market: &Market<'_>,
+    parameters: &Parameters,
+    profile: Chosen,
+    path: &str,
+) -> Option<Vec<Part>> {
+    let words: Vec<&str> = path.split('/').skip(1).collect();
+    let level = match words.as_slice() {
+        ["levels", "flip", ..] => Some(Level::Flip),
+        ["levels", name] => Level::named(name),
+        _ => None,
+    };
+    if let Some(level) = level {
+        let found = explain(market, parameters, profile, level)?;
+        let part = |share: Share| Part {
+            ticker: share.ticker,
+            expiry: share.expiry.to_string(),
+            strike: share.strike,
+            value: Some(share.value),
+        };
+        return Some(found.contracts.into_iter().map(part).collect());
+    }
+    let (mut strike, mut expiry, mut side) = (None, None, None);
+    match words.as_slice() {
+        ["levels", "call_walls", at, ..] => (strike, side) = (Some(*at), Some("call")),
+        ["levels", "put_walls", at, ..] => (strike, side) = (Some(*at), Some("put")),
+        ["levels", "call_total"] => side = Some("call"),
+        ["levels", "put_total"] => side = Some("put"),
+        ["by_strike", at, what] => (strike, side) = (Some(*at), Some(*what)),
+        ["by_strike", at, ..] => strike = Some(*at),
+        ["by_expiry", on, what] => (expiry, side) = (Some(*on), Some(*what)),
+        ["by_expiry", on, ..] => expiry = Some(*on),
+        ["expirations", on, what, at] => {
+            (expiry, strike, side) = (Some(*on), Some(*at), Some(what.trim_end_matches('s')));
+        }
+        _ => return None,
+    }
+    let strike = match strike {
+        Some(text) => Some(text.parse::<f64>().ok()?),
+        None => None,
+    };
+    let side = side.and_then(|side| match side {
+        "call" => Some(OptionRight::Call),
+        "put" => Some(OptionRight::Put),
+        _ => None,
+    });
+    let book = market.book?;
+    let definitions = &profile.get().definitions;
+    let spot = market.spot.map(|s| s.value);
+    let view = View { definitions, pricing: &parameters.pricing, as_of: market.now, spot };
+    let wanted = |c: &Contract| {
+        strike.is_none_or(|strike| c.strike.to_f64() == strike)
+            && side.is_none_or(|side| c.right == side)
+            && expiry.is_none_or(|expiry| c.expiry.to_string() == expiry)
+    };
+    let contracts = book.topology.contracts.iter().zip(&book.states);
+    let part = |(contract, state): (&Contract, &ContractState)| {
+        let days = contract.dte(market.day);
+        let value = stands_for(&view, contract, state, days, false)?;
+        Some(Part::of(contract, Some(value)))
+    };
+    Some(contracts.filter(|(c, _)| wanted(c)).filter_map(part).collect())
 }
 
 /// What a contract adds at the spot: signed exposure, or contracts.
