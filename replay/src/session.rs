@@ -181,7 +181,12 @@ impl Session {
             marks,
             folded: 0,
         };
-        session.fold_events(session.plan.opening.seq, breathe)?;
+        let opening = session.plan.opening;
+        session.fold_events(opening.seq, breathe)?;
+        // Behind a later moment its timers have fired, too.
+        if session.engine.position().recv < opening.time {
+            session.fold_to(opening, breathe)?;
+        }
         session.at = session.plan.opening;
         session.marks = Marks::new(session.at, session.engine.save().into());
         session.settle(None)?;
