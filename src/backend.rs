@@ -4,6 +4,7 @@
 //! Everything here only reads. A question about a moment is answered from the
 //! state folded up to that moment, so nothing after it can be seen.
 
+pub mod annotating;
 mod answers;
 mod corrected;
 pub mod operations;
@@ -34,6 +35,8 @@ use crate::market::epoch::EpochRecord;
 use crate::partition::Partition;
 use crate::world::MarketWorld;
 
+use annotating::TimePasses;
+
 /// A journal, what is derived from it, and the definitions.
 pub struct Archive {
     journal: Journal,
@@ -46,6 +49,8 @@ pub struct Archive {
     state: Mutex<Option<(Moment, Engine)>>,
     /// The one writer, while anybody in this process needs it.
     pen: Mutex<Option<Arc<Writer>>>,
+    /// Who lets time pass while something is said.
+    passes: Mutex<TimePasses>,
 }
 
 impl Archive {
@@ -65,6 +70,7 @@ impl Archive {
             threads: Threads::new(usize::from(threads)),
             state: Mutex::default(),
             pen: Mutex::default(),
+            passes: Mutex::default(),
         }
     }
 
@@ -116,6 +122,17 @@ impl Archive {
             Some(writer) => writer.close(),
             None => Ok(()),
         }
+    }
+
+    /// Says who lets time pass from now on.
+    pub fn let_time_pass(&self, passes: TimePasses) {
+        *self.passes.lock().unwrap_or_else(PoisonError::into_inner) = passes;
+    }
+
+    /// Who lets time pass.
+    #[must_use]
+    pub fn time_passes(&self) -> TimePasses {
+        *self.passes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is derived from it.

@@ -14,6 +14,7 @@ use orrery_journal::{AppendError, Ticket, Writer};
 use tokio_util::sync::CancellationToken;
 
 use crate::backend::Archive;
+use crate::backend::annotating::TimePasses;
 use crate::clock::{self, Stopwatch};
 use crate::feeds::simulate::Simulation;
 use crate::telemetry::Metrics;
@@ -71,6 +72,10 @@ pub fn start(
     failed: CancellationToken,
 ) -> anyhow::Result<Feeding> {
     let Feed::Simulate { simulation, descriptor, pace } = feed;
+    archive.let_time_pass(match pace {
+        Pace::Wall => TimePasses::ByTheWall,
+        Pace::Session(_) => TimePasses::ByItsSession,
+    });
     let writer = archive.writer()?;
     let source = writer.define_source(&descriptor)?;
     let stop = Arc::new(AtomicBool::new(false));

@@ -6,13 +6,15 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use clap::Args;
-use orrery_journal::event::{Draft, DraftBody, InstrumentRef};
-use orrery_journal::units::{NANOS_PER_SECOND, RecvTime, Seq};
+use orrery_journal::event::{DraftBody, InstrumentRef};
+use orrery_journal::units::{RecvTime, Seq};
 
 use super::exit::Exit;
 use super::{Common, open, output};
-use crate::clock;
-use crate::models::gravity::lines;
+use crate::backend::Archive;
+
+/// Descriptor of the source that people at this machine are.
+const SOURCE: &str = r#"{"feed":"command-line"}"#;
 
 /// Journal structural lines that a person or an AI drew.
 ///
@@ -68,17 +70,12 @@ pub fn annotate(common: &Common, command: &Annotate) -> anyhow::Result<Exit> {
         text = std::fs::read(&command.file)
             .with_context(|| format!("cannot read {}", command.file.display()))?;
     }
-    if lines::parse(&text, RecvTime(0), Seq::BEFORE_FIRST).is_none() {
-        bail!(
-            "{} is no annotation: it must be JSON with an author and at most {} lines at prices \
-             above 0, as in {{\"author\":\"ann\",\"lines\":[6510]}}",
-            command.file.display(),
-            lines::LINES_MAX
-        );
-    }
-    let instrument = InstrumentRef::Ticker(command.symbol.as_str().into());
-    let body = DraftBody::Annotation(Bytes::from(text));
-    tell(common, instrument, body, command.at.as_deref())
+    let symbol = command.symbol.as_str();
+    tell(common, command.at.as_deref(), |archive, at| {
+        archive
+            .annotate(symbol, Bytes::from(text), at, SOURCE)
+            .with_context(|| format!("{} is not journaled", command.file.display()))
+    })
 }
 
 /// Journals a correction.
@@ -91,44 +88,33 @@ pub fn correct(common: &Common, command: &Correct) -> anyhow::Result<Exit> {
         serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&right)
             .context("what is right must be a JSON object; --cancel says that it never happened")?;
     }
-    let body = DraftBody::Correction { corrects: Seq(command.seq), blob: Bytes::from(right) };
-    tell(common, InstrumentRef::None, body, command.at.as_deref())
+    let corrects = Seq(command.seq);
+    let body = DraftBody::Correction { corrects, blob: Bytes::from(right) };
+    tell(common, command.at.as_deref(), |archive, at| {
+        let last = archive.journal().head().seq;
+        if corrects == Seq::BEFORE_FIRST || corrects > last {
+            bail!("there is no event {corrects}; the last one is {last}");
+        }
+        Ok(archive.remark(InstrumentRef::None, body, at, SOURCE)?)
+    })
 }
 
+/// Journals on the data directory, and folds what was said.
 fn tell(
     common: &Common,
-    instrument: InstrumentRef,
-    body: DraftBody,
     at: Option<&str>,
+    say: impl FnOnce(&Archive, Option<RecvTime>) -> anyhow::Result<Seq>,
 ) -> anyhow::Result<Exit> {
-    let recv = match at {
-        None => clock::now(),
-        Some(text) => RecvTime::parse_rfc3339(text)
-            .with_context(|| format!("`{text}` is no time; write it as in 2015-12-24T15:30:00Z"))?,
+    let at = match at {
+        None => None,
+        Some(text) => Some(RecvTime::parse_rfc3339(text).with_context(|| {
+            format!("`{text}` is no time; write it as in 2015-12-24T15:30:00Z")
+        })?),
     };
-    let data = open::existing(common)?;
-    let head = data.journal.head();
-    if let DraftBody::Correction { corrects, .. } = body
-        && (corrects == Seq::BEFORE_FIRST || corrects > head.seq)
-    {
-        bail!("there is no event {corrects}; the last one is {}", head.seq);
-    }
-    let writer = data.journal.writer(clock::now)?;
-    let source = writer.define_source(r#"{"feed":"command-line"}"#)?;
-    let draft = |body, instrument, recv| Draft {
-        recv: Some(recv),
-        vendor_time: None,
-        instrument,
-        source,
-        extension: None,
-        body,
-    };
-    let seq = writer.append(vec![draft(body, instrument, recv)])?.wait()?.last;
-    // A beat, so that the profile with it comes out.
-    let due = data.journal.head().recv.plus_nanos(NANOS_PER_SECOND);
-    writer.append(vec![draft(DraftBody::ClockBeat, InstrumentRef::None, due)])?.wait()?;
-    writer.close()?;
-    open::catch_up(&data.into_archive(common.threads))?;
+    let archive = open::existing(common)?.into_archive(common.threads);
+    let seq = say(&archive, at)?;
+    archive.put_pen_down()?;
+    open::catch_up(&archive)?;
     if common.json {
         output::json(&serde_json::json!({ "seq": seq.0 }))?;
     } else {
