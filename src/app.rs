@@ -36,6 +36,7 @@ use crate::gateway;
 use crate::projector::documents::Documents;
 use crate::projector::link::BusUrl;
 use crate::projector::publisher::{Publisher, PublisherConfig};
+use crate::projector::registry::{KeySet, KeySets};
 use crate::projector::stats::ProjectorStats;
 use crate::shelf::Shelf;
 use crate::telemetry::Metrics;
@@ -57,6 +58,8 @@ pub struct Service {
     pub feed: Option<Feed>,
     /// Redis of both buses; `None` serves documents from this process.
     pub redis: Option<(BusUrl, BusUrl)>,
+    /// Whose names are written there.
+    pub sets: KeySets,
     /// Whether versions of another journal may be overwritten in Redis.
     pub takeover: bool,
     /// Bytes of stored pages that are checked again in a second; 0: none.
@@ -117,11 +120,14 @@ pub fn run(
 
     let shutdown = CancellationToken::new();
     let served = runtime.block_on(async {
-        let outlets = service.redis.as_ref().map(|buses| outlets(&archive, buses)).transpose()?;
+        let sets = service.sets;
+        let outlets = service.redis.as_ref().map(|buses| outlets(&archive, buses, sets));
+        let outlets = outlets.transpose()?;
         let parameters = service.world.parameters().clone();
         let sessions =
             Arc::new(Keeper::new(Arc::clone(&archive), parameters, service.sessions, outlets));
-        let (documents, publishing) = deliver(&archive, &shelf, service.redis, service.takeover)?;
+        let (documents, publishing) =
+            deliver(&archive, &shelf, service.redis, service.takeover, sets)?;
         let (stats, publishing) = publishing.unzip();
         let parts = gateway::Parts {
             documents: Arc::new(documents),
@@ -168,10 +174,14 @@ pub fn run(
 }
 
 /// Where replay sessions publish, if they are asked to.
-fn outlets(archive: &Archive, buses: &(BusUrl, BusUrl)) -> anyhow::Result<Box<dyn Outlets>> {
+fn outlets(
+    archive: &Archive,
+    buses: &(BusUrl, BusUrl),
+    sets: KeySets,
+) -> anyhow::Result<Box<dyn Outlets>> {
     let (system, market) = buses.clone();
     let (lineage, runtime) = (lineage(archive)?, Handle::current());
-    Ok(Box::new(outlets::RedisOutlets { system, market, lineage, runtime }))
+    Ok(Box::new(outlets::RedisOutlets { system, market, lineage, sets, runtime }))
 }
 
 type Publishing = (Arc<ProjectorStats>, (CancellationToken, tokio::task::JoinHandle<()>));
@@ -182,13 +192,20 @@ fn deliver(
     shelf: &Arc<Shelf>,
     redis: Option<(BusUrl, BusUrl)>,
     takeover: bool,
+    sets: KeySets,
 ) -> anyhow::Result<(Documents, Option<Publishing>)> {
     let Some((system, market)) = redis else {
         return Ok((Documents::local(Arc::clone(shelf)), None));
     };
-    let documents = Documents::redis(&system, &market)?;
-    let config =
-        PublisherConfig { system, market, lineage: lineage(archive)?, takeover, prefix: None };
+    // Routes and streams are made of these two; where one is not in Redis, they
+    // are made here.
+    let readable = sets.has(KeySet::Marketswarm) && sets.has(KeySet::Orrery);
+    let documents = match readable {
+        true => Documents::redis(&system, &market)?,
+        false => Documents::local(Arc::clone(shelf)),
+    };
+    let lineage = lineage(archive)?;
+    let config = PublisherConfig { system, market, lineage, takeover, prefix: None, sets };
     let publisher = Publisher::new(Arc::clone(shelf), config)?;
     let stats = publisher.stats();
     let stop = CancellationToken::new();

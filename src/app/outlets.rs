@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::backend::sessions::{Outlet, Outlets};
 use crate::projector::link::BusUrl;
 use crate::projector::publisher::{Publisher, PublisherConfig};
-use crate::projector::registry::Prefix;
+use crate::projector::registry::{KeySets, Prefix};
 use crate::shelf::Shelf;
 
 /// Opens outlets to one pair of buses.
@@ -19,6 +19,7 @@ pub struct RedisOutlets {
     pub system: BusUrl,
     pub market: BusUrl,
     pub lineage: Box<str>,
+    pub sets: KeySets,
     pub runtime: Handle,
 }
 
@@ -36,6 +37,7 @@ impl Outlets for RedisOutlets {
             // What an earlier server's session of this name left behind.
             takeover: true,
             prefix: Some(prefix.ok_or_else(|| format!("{session} cannot be part of a key"))?),
+            sets: self.sets,
         };
         let mut outlet = RedisOutlet {
             config,

@@ -116,6 +116,7 @@ pub fn run(common: &Common, command: &Demo) -> anyhow::Result<Exit> {
         feed: Some(feed),
         redis,
         takeover: command.listener.redis_takeover,
+        sets: command.listener.sets(),
         scrub: command.listener.scrub_mib_per_second << 20,
         sessions: command.listener.sessions(),
         world,

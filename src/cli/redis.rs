@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 
 use super::exit::Exit;
 use super::{Common, output};
-use crate::projector::registry;
+use crate::projector::registry::{self, Entry, KeySet, KeySets};
 
 /// The delivery layer.
 #[derive(Debug, Args)]
@@ -17,18 +17,31 @@ pub struct Redis {
 enum Command {
     /// Print the registry: every key and channel that may be written.
     ///
-    /// Example: orrery redis keys --json
-    Keys,
+    /// Example: orrery redis keys --set marketswarm --json
+    Keys(Keys),
+}
+
+#[derive(Debug, Args)]
+struct Keys {
+    /// Only what is written when these key sets are switched on: marketswarm,
+    /// orrery, candles, alerts, plane.
+    #[arg(long, value_name = "SET", value_delimiter = ',')]
+    set: Vec<KeySet>,
 }
 
 pub fn run(common: &Common, command: &Redis) -> anyhow::Result<Exit> {
-    match command.command {
-        Command::Keys => keys(common),
+    match &command.command {
+        Command::Keys(asked) => keys(common, asked),
     }
 }
 
-fn keys(common: &Common) -> anyhow::Result<Exit> {
-    let table = registry::table();
+fn keys(common: &Common, asked: &Keys) -> anyhow::Result<Exit> {
+    let sets = match asked.set.is_empty() {
+        true => KeySets::of(KeySet::CHOICE),
+        false => KeySets::of(asked.set.iter().copied()),
+    };
+    let written = registry::table().iter().filter(|entry| sets.writes(entry));
+    let table: Vec<&Entry> = written.collect();
     if common.json {
         output::json(&table)?;
         return Ok(Exit::Fine);
@@ -38,6 +51,7 @@ fn keys(common: &Common) -> anyhow::Result<Exit> {
         .map(|entry| {
             vec![
                 entry.template.to_owned(),
+                entry.set.to_string(),
                 entry.family.to_owned(),
                 format!("{:?}", entry.kind).to_lowercase(),
                 format!("{:?}", entry.bus).to_lowercase(),
@@ -46,6 +60,6 @@ fn keys(common: &Common) -> anyhow::Result<Exit> {
             ]
         })
         .collect();
-    output::table(&["key or channel", "family", "kind", "bus", "ttl", "what it is"], &rows);
+    output::table(&["key or channel", "set", "family", "kind", "bus", "ttl", "what it is"], &rows);
     Ok(Exit::Fine)
 }

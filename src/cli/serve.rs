@@ -12,6 +12,7 @@ use crate::backend::sessions::Limits;
 use crate::clock;
 use crate::feeds::simulate::{Simulation, SimulationOptions};
 use crate::projector::link::BusUrl;
+use crate::projector::registry::{KeySet, KeySets};
 
 /// Serve page, HTTP, SSE and gRPC, with or without a live feed.
 ///
@@ -68,6 +69,11 @@ pub struct Listener {
     /// Overwrite what another journal left in Redis.
     #[arg(long, requires = "redis")]
     pub redis_takeover: bool,
+    /// Whose names are written to Redis: marketswarm, orrery, candles, alerts,
+    /// plane; `orrery redis keys --set NAME` shows them.
+    #[arg(long, env = "ORRERY_REDIS_SETS", value_name = "SET,...", requires = "redis",
+          value_delimiter = ',', default_values = ["marketswarm", "orrery"])]
+    pub redis_sets: Vec<KeySet>,
     /// MiB of stored pages that are read and checked again in a second, round
     /// and round, while serving; 0 turns it off.
     #[arg(long, default_value_t = 4, value_name = "MIB", value_parser = clap::value_parser!(u64).range(..=65_536))]
@@ -88,6 +94,12 @@ impl Listener {
     pub fn sessions(&self) -> Limits {
         let sessions = usize::from(self.replay_sessions);
         Limits { sessions, share_percent: self.replay_share, ..Limits::default() }
+    }
+
+    /// Whose names are written.
+    #[must_use]
+    pub fn sets(&self) -> KeySets {
+        KeySets::of(self.redis_sets.iter().copied())
     }
 
     /// The buses, when Redis is configured.
@@ -126,6 +138,7 @@ pub fn run(common: &Common, command: &Serve) -> anyhow::Result<Exit> {
         feed,
         redis,
         takeover: command.listener.redis_takeover,
+        sets: command.listener.sets(),
         scrub: command.listener.scrub_mib_per_second << 20,
         sessions: command.listener.sessions(),
         world,

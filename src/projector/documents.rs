@@ -15,7 +15,7 @@ use tokio::sync::broadcast;
 use self::local::Local;
 use self::remote::Remote;
 use super::link::{BusUrl, BusUrlError};
-use super::registry::{Bus, Kind, Name, RegisteredKey};
+use super::registry::{Bus, KeySet, Kind, Name, RegisteredKey};
 use crate::shelf::Shelf;
 
 /// How many publications a slow reader may lag behind before it is told so.
@@ -107,11 +107,10 @@ fn is_document(key: &str) -> bool {
 }
 
 /// Whether an update carries the document itself. Not where a channel tells of
-/// its changes, and not for whole artifacts, which repeat what the other
-/// documents say.
+/// its changes, and not for names that repeat what the original's say.
 fn is_told_whole(key: &RegisteredKey) -> bool {
     let channel = key.entry().channel.unwrap_or_default();
     let has_channel = channel == Name::GravityUpdated.entry().template
         || channel == Name::HeatmapDiff.entry().template;
-    !has_channel && key.entry().name != Name::Artifact
+    !has_channel && key.entry().set == KeySet::Marketswarm
 }

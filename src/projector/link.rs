@@ -4,82 +4,28 @@
 //! what became of its last command is unknown. A failure is logged when it
 //! begins and when it ends, not in between. Credentials stay inside [`BusUrl`].
 
-use std::fmt;
+mod fault;
+mod url;
+
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
+use redis::{AsyncConnectionConfig, RedisError};
 use tokio::time::Instant;
 
 use super::breaker::{Breaker, State};
 use super::registry::Bus;
 use super::stats::{BREAKER_CLOSED, BREAKER_HALF_OPEN, BREAKER_OPEN, Counter, ProjectorStats};
 
+pub use self::fault::Fault;
+pub use self::url::{BusUrl, BusUrlError};
+
 /// How long a connection may take to come up.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_millis(1000);
 /// How long a command may take; beyond it the outcome is unknown.
 const RESPONSE_TIMEOUT: Duration = Duration::from_millis(1500);
-
-/// Address of a bus: `redis://[user:password@]host:port[/db]`.
-///
-/// Prints without credentials, whatever it is asked for.
-#[derive(Clone)]
-pub struct BusUrl(ConnectionInfo);
-
-/// A bus address that cannot be read. Does not repeat it: it may hold a password.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a Redis address: write redis://[user:password@]host:port[/db] or unix:///path")]
-pub struct BusUrlError;
-
-impl BusUrl {
-    /// Reads an address.
-    ///
-    /// # Errors
-    /// When it is none, or asks for TLS, which this build does not have.
-    pub fn parse(text: &str) -> Result<BusUrl, BusUrlError> {
-        let info = text.into_connection_info().map_err(|_| BusUrlError)?;
-        if !info.addr().is_supported() {
-            return Err(BusUrlError);
-        }
-        Ok(BusUrl(info))
-    }
-
-    /// Whether two addresses are the same server and database, as written.
-    #[must_use]
-    pub fn same_server(&self, other: &BusUrl) -> bool {
-        self.0.addr() == other.0.addr() && self.db() == other.db()
-    }
-
-    fn db(&self) -> i64 {
-        self.0.redis_settings().db()
-    }
-
-    /// A client for it; connects to nothing yet.
-    ///
-    /// # Errors
-    /// As [`BusUrl::parse`].
-    pub(super) fn client(&self) -> Result<Client, BusUrlError> {
-        Client::open(self.0.clone()).map_err(|_| BusUrlError)
-    }
-}
-
-impl fmt::Display for BusUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.addr() {
-            ConnectionAddr::Unix(path) => write!(f, "unix://{}", path.display()),
-            ConnectionAddr::Tcp(host, port) => write!(f, "redis://{host}:{port}/{}", self.db()),
-            _ => f.write_str("redis"),
-        }
-    }
-}
-
-impl fmt::Debug for BusUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "BusUrl({self})")
-    }
-}
 
 /// A bus could not be used. The text is the server's, without our values.
 #[derive(Debug, thiserror::Error)]
@@ -94,7 +40,6 @@ pub struct LinkError {
 pub(super) struct Link {
     bus: Bus,
     url: BusUrl,
-    client: Client,
     connection: Option<MultiplexedConnection>,
     breaker: Breaker,
     /// Counts connections: what was known about the bus before is doubtful
@@ -102,17 +47,14 @@ pub(super) struct Link {
     generation: u64,
     stats: Arc<ProjectorStats>,
     jitter: RandomState,
+    /// Something was found missing when it was last asked.
+    losing: bool,
 }
 
 impl Link {
-    pub(super) fn new(
-        bus: Bus,
-        url: BusUrl,
-        stats: Arc<ProjectorStats>,
-    ) -> Result<Link, BusUrlError> {
-        let (client, jitter) = (url.client()?, RandomState::new());
-        let (connection, breaker) = (None, Breaker::default());
-        Ok(Link { bus, url, client, connection, breaker, generation: 0, stats, jitter })
+    pub(super) fn new(bus: Bus, url: BusUrl, stats: Arc<ProjectorStats>) -> Link {
+        let (connection, breaker, jitter) = (None, Breaker::default(), RandomState::new());
+        Link { bus, url, connection, breaker, generation: 0, stats, jitter, losing: false }
     }
 
     pub(super) fn generation(&self) -> u64 {
@@ -142,11 +84,12 @@ impl Link {
         }
     }
 
-    async fn connect(&mut self) -> Result<MultiplexedConnection, redis::RedisError> {
+    async fn connect(&mut self) -> Result<MultiplexedConnection, RedisError> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(RESPONSE_TIMEOUT));
-        let connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+        let client = self.url.client()?;
+        let connection = client.get_multiplexed_async_connection_with_config(&config).await?;
         self.connection = Some(connection.clone());
         self.generation += 1;
         self.stats.connects.add(1);
@@ -172,16 +115,36 @@ impl Link {
     }
 
     /// A command failed or was not answered in time.
-    pub(super) fn failed(&mut self, error: &redis::RedisError) {
+    pub(super) fn failed(&mut self, error: &RedisError) {
         self.connection = None;
+        let fault = Fault::of(error);
+        self.stats.failed.add(1);
+        self.stats.faults[fault as usize].add(1);
         if self.breaker.failed(Instant::now(), self.chance()) {
+            let (bus, fault) = (self.bus.as_str(), fault.as_str());
             let error = self.error(error);
-            tracing::warn!(bus = self.bus.as_str(), %error, "Redis is away; newest versions wait");
+            tracing::warn!(bus, fault, %error, "Redis is away; newest versions wait");
         }
         self.show();
     }
 
-    pub(super) fn error(&self, error: &redis::RedisError) -> LinkError {
+    /// It was asked what it holds, and this many families are missing, older or
+    /// changed: emptied, evicted, edited, or replaced by another server.
+    pub(super) fn found_lost(&mut self, families: usize) {
+        self.stats.lost.add(families as u64);
+        if families > 0 && !self.losing {
+            let bus = self.bus.as_str();
+            tracing::warn!(
+                bus,
+                families,
+                url = %self.url,
+                "Redis has lost what it held; it is stored and told again"
+            );
+        }
+        self.losing = families > 0;
+    }
+
+    pub(super) fn error(&self, error: &RedisError) -> LinkError {
         LinkError { bus: self.bus.as_str(), url: self.url.clone(), problem: error.to_string() }
     }
 
@@ -203,30 +166,5 @@ impl Link {
             State::HalfOpen => BREAKER_HALF_OPEN,
             State::Open { .. } => BREAKER_OPEN,
         });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn credentials_are_never_printed() {
-        let url = BusUrl::parse("redis://operator:hunter2@127.0.0.1:6379/3").expect("an address");
-        for text in [url.to_string(), format!("{url:?}"), format!("{:#?}", Some(&url))] {
-            assert!(text.contains("127.0.0.1:6379/3"), "{text}");
-            assert!(!text.contains("hunter2") && !text.contains("operator"), "{text}");
-        }
-        let error = BusUrl::parse("redis://operator:hunter2@:not-a-port").expect_err("no address");
-        assert!(!error.to_string().contains("hunter2"));
-        assert_eq!(BusUrl::parse("http://127.0.0.1").err(), Some(BusUrlError));
-    }
-
-    #[test]
-    fn one_server_is_recognised() {
-        let url = |text| BusUrl::parse(text).expect("an address");
-        assert!(url("redis://127.0.0.1:6379").same_server(&url("redis://:x@127.0.0.1:6379/0")));
-        assert!(!url("redis://127.0.0.1:6379").same_server(&url("redis://127.0.0.1:6379/1")));
-        assert!(!url("redis://127.0.0.1:6379").same_server(&url("redis://127.0.0.1:6380")));
     }
 }

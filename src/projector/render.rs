@@ -8,7 +8,10 @@
 //! What clients compare is `ts`, so it must change whenever content does: a
 //! stamp that would not lie after the one before it is moved one microsecond on.
 
+mod candles;
+mod epoch;
 mod gravity;
+mod header;
 pub(super) mod heatmap;
 mod model;
 mod view;
@@ -21,7 +24,8 @@ use orrery_replay::artifact::{Artifact, Header};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::registry::{Bus, KeyError, Name, Prefix, RegisteredKey};
+use self::header::HeaderDoc;
+use super::registry::{Bus, KeyError, KeySets, Name, Prefix, RegisteredKey, UNSUFFIXED_SYMBOL};
 
 /// Everything that one version puts into Redis.
 #[derive(Clone, Debug, Default)]
@@ -45,8 +49,17 @@ pub struct Put {
     pub write: Write,
 }
 
+impl Put {
+    /// Whether the key is the family's alone and goes with it: not a log or a
+    /// record that others write, too.
+    pub(super) fn is_the_familys_own(&self) -> bool {
+        let shared = [Name::EventLog, Name::EpochOfSymbols, Name::EpochTimeline];
+        !shared.contains(&self.key.entry().name)
+    }
+}
+
 /// How a value is written.
-#[derive(Clone, Copy, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub enum Write {
     /// In place of what is there.
     Replace,
@@ -59,7 +72,22 @@ pub enum Write {
     },
     /// As the newest entry of a capped log, in its field `payload`.
     Append,
+    /// As the newest text of a capped list, unless it is that already.
+    Push,
+    /// A JSON object of texts, each in its field of a record.
+    Fields,
+    /// As one field of a record that names the newest of each; the key of the
+    /// one that the field named before is left [`RETIRED_SECONDS`] to live.
+    Newest {
+        /// The field.
+        field: Box<str>,
+        /// What stands before a name in its key.
+        keys: Box<str>,
+    },
 }
+
+/// How long the keys of a retired epoch live.
+pub const RETIRED_SECONDS: u32 = 300;
 
 /// One announcement.
 #[derive(Clone, Debug)]
@@ -84,6 +112,8 @@ pub struct Held<'a> {
     pub gravity: Option<u64>,
     /// What stands before every key, where the readers are those of a replay.
     pub prefix: Option<&'a Prefix>,
+    /// Whose names are written.
+    pub sets: KeySets,
 }
 
 /// An artifact that cannot be delivered.
@@ -116,9 +146,6 @@ pub enum RenderError {
     },
 }
 
-/// Family of the record that says which epoch is active; made by the projector.
-pub const EPOCH_FAMILY: &str = "epoch";
-
 /// The documents and announcements of an artifact.
 ///
 /// # Errors
@@ -127,7 +154,8 @@ pub fn documents(artifact: &Artifact, held: &Held<'_>) -> Result<Rendering, Rend
     let header = &artifact.header;
     let stamp_us = stamp(header, held.last);
     let rendering = Rendering::default();
-    let mut page = Page { artifact, stamp_us, rendering, prefix: held.prefix };
+    let (prefix, sets) = (held.prefix, held.sets);
+    let mut page = Page { artifact, stamp_us, rendering, prefix, sets };
     match &*header.family {
         "gravity" => gravity::artifact(&mut page)?,
         "context" => gravity::context(&mut page, held.gravity)?,
@@ -138,7 +166,8 @@ pub fn documents(artifact: &Artifact, held: &Held<'_>) -> Result<Rendering, Rend
         "market_mode" => view::market_mode(&mut page)?,
         "vix_regime" => view::vix_regime(&mut page)?,
         "selector" => view::selector(&mut page)?,
-        EPOCH_FAMILY => model::epoch(&mut page)?,
+        "candles" => candles::render(&mut page)?,
+        "epoch" => epoch::render(&mut page)?,
         // A family without names of its own still has its whole artifact.
         _ => {}
     }
@@ -166,15 +195,25 @@ struct Page<'a> {
     stamp_us: i64,
     rendering: Rendering,
     prefix: Option<&'a Prefix>,
+    sets: KeySets,
 }
 
 impl<'a> Page<'a> {
     fn key(&self, name: Name) -> Result<RegisteredKey, KeyError> {
-        let key = name.key_of(self.symbol(), &self.header().family)?;
-        Ok(match self.prefix {
+        Ok(self.placed(name.key_of(self.symbol(), &self.header().family)?))
+    }
+
+    /// The key where these readers have it.
+    fn placed(&self, key: RegisteredKey) -> RegisteredKey {
+        match self.prefix {
             Some(prefix) => key.under(prefix),
             None => key,
-        })
+        }
+    }
+
+    /// Whether names without a symbol are this one's.
+    fn is_unsuffixed(&self) -> bool {
+        self.symbol() == UNSUFFIXED_SYMBOL
     }
 
     fn header(&self) -> &'a Header {
@@ -220,19 +259,42 @@ impl<'a> Page<'a> {
         artifact_version(self.header().version)
     }
 
+    /// Whether a name is switched on.
+    fn writes(&self, name: Name) -> bool {
+        self.sets.writes(name.entry())
+    }
+
     fn put(&mut self, name: Name, write: Write, value: &impl Serialize) -> Result<(), RenderError> {
+        if !self.writes(name) {
+            return Ok(());
+        }
         let bytes = Bytes::from(serde_json::to_vec(value).map_err(|e| self.bad_body(e))?);
         self.put_bytes(name, write, bytes)
     }
 
     fn put_bytes(&mut self, name: Name, write: Write, value: Bytes) -> Result<(), RenderError> {
+        if !self.writes(name) {
+            return Ok(());
+        }
         let key = self.key(name)?;
+        self.put_at(key, write, value)
+    }
+
+    fn put_at(
+        &mut self,
+        key: RegisteredKey,
+        write: Write,
+        value: Bytes,
+    ) -> Result<(), RenderError> {
         fits(&key, value.len())?;
         self.rendering.puts.push(Put { key, value, write });
         Ok(())
     }
 
     fn publish(&mut self, name: Name, payload: &impl Serialize) -> Result<(), RenderError> {
+        if !self.writes(name) {
+            return Ok(());
+        }
         let channel = self.key(name)?;
         let payload = Bytes::from(serde_json::to_vec(payload).map_err(|e| self.bad_body(e))?);
         fits(&channel, payload.len())?;
@@ -242,6 +304,9 @@ impl<'a> Page<'a> {
 
     /// Our own document: the header and the body as they are kept in `derived/`.
     fn whole_artifact(&mut self) -> Result<(), RenderError> {
+        if !self.writes(Name::Artifact) {
+            return Ok(());
+        }
         #[derive(Serialize)]
         struct Whole<'a> {
             header: HeaderDoc<'a>,
@@ -253,6 +318,9 @@ impl<'a> Page<'a> {
 
     /// Tells which keys are new, for readers that follow all families.
     fn announce_keys(&mut self) -> Result<(), RenderError> {
+        if !self.writes(Name::Events) {
+            return Ok(());
+        }
         #[derive(Serialize)]
         struct Event<'a> {
             symbol: &'a str,
@@ -270,6 +338,8 @@ impl<'a> Page<'a> {
             seq: header.seq_last.0,
             keys: keys.map(|put| (put.key.entry().bus, put.key.to_string())).collect(),
         };
+        let payload = Bytes::from(serde_json::to_vec(&event).map_err(|e| self.bad_body(e))?);
+        self.put_bytes(Name::EventLog, Write::Append, payload)?;
         self.publish(Name::Events, &event)
     }
 }
@@ -286,42 +356,6 @@ fn fits(key: &RegisteredKey, len: usize) -> Result<(), RenderError> {
 #[must_use]
 pub fn artifact_version(version: u64) -> String {
     format!("v{version}")
-}
-
-/// A header as JSON. Numbers that may exceed 2^53 do not occur before year 2100.
-#[derive(Serialize)]
-struct HeaderDoc<'a> {
-    symbol: &'a str,
-    family: &'a str,
-    version: u64,
-    epoch: Option<String>,
-    profile: &'a str,
-    configuration: String,
-    seq_first: u64,
-    seq_last: u64,
-    created_at: String,
-    content: String,
-    body_len: u64,
-    previous: String,
-}
-
-impl<'a> HeaderDoc<'a> {
-    fn of(header: &'a Header) -> HeaderDoc<'a> {
-        HeaderDoc {
-            symbol: &header.symbol,
-            family: &header.family,
-            version: header.version,
-            epoch: header.epoch.map(|id| id.to_string()),
-            profile: &header.profile,
-            configuration: header.configuration.to_string(),
-            seq_first: header.seq_first.0,
-            seq_last: header.seq_last.0,
-            created_at: header.created_at.to_rfc3339(),
-            content: header.content.to_string(),
-            body_len: header.body_len,
-            previous: header.previous.to_string(),
-        }
-    }
 }
 
 fn iso(stamp_us: i64) -> String {

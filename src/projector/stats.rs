@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::link::Fault;
+
 /// Plain counters and gauges; each is exact on its own.
 #[derive(Debug, Default)]
 pub struct ProjectorStats {
@@ -13,6 +15,13 @@ pub struct ProjectorStats {
     pub failed: Counter,
     /// Versions stored again because Redis had lost or changed them.
     pub repaired: Counter,
+    /// Families that Redis was found to have lost: emptied, evicted, edited,
+    /// expired, or replaced by another server.
+    pub lost: Counter,
+    /// Families of epochs that are over, whose keys were left a while to live.
+    pub retired: Counter,
+    /// Failures by their kind, in the order of [`Fault::ALL`].
+    pub faults: [Counter; Fault::ALL.len()],
     /// Versions not sent: body not as agreed, key not registered, too large.
     pub refused: Counter,
     /// Versions not sent because Redis holds a newer one or another journal's.
@@ -70,12 +79,14 @@ impl Counter {
 impl ProjectorStats {
     /// Names and numbers, for `/metrics` and for people.
     #[must_use]
-    pub fn all(&self) -> [(&'static str, u64); 14] {
-        [
+    pub fn all(&self) -> Vec<(String, u64)> {
+        let named = [
             ("published", self.published.get()),
             ("coalesced", self.coalesced.get()),
             ("failed", self.failed.get()),
             ("repaired", self.repaired.get()),
+            ("lost", self.lost.get()),
+            ("retired", self.retired.get()),
             ("refused", self.refused.get()),
             ("outrun", self.outrun.get()),
             ("connects", self.connects.get()),
@@ -86,6 +97,10 @@ impl ProjectorStats {
             ("delivery_us_last", self.delivery_us_last.get()),
             ("delivery_us_max", self.delivery_us_max.get()),
             ("delivered_created_at_ns", self.delivered_created_at_ns.get()),
-        ]
+        ];
+        let named = named.into_iter().map(|(name, number)| (name.to_owned(), number));
+        let faults = Fault::ALL.into_iter().zip(&self.faults);
+        let faults = faults.map(|(fault, n)| (format!("fault_{}", fault.as_str()), n.get()));
+        named.chain(faults).collect()
     }
 }

@@ -1,8 +1,10 @@
 //! Delivery to real Redis servers: what clients of the original system find,
 //! and what they never see, whatever fails.
 
+mod epochs;
 mod faults;
 mod reader;
+mod sets;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +14,7 @@ use tokio::time::Instant;
 use bytes::Bytes;
 use orrery::projector::documents::Documents;
 use orrery::projector::publisher::{Publisher, PublisherConfig};
-use orrery::projector::registry::{Bus, Kind, RegisteredKey};
+use orrery::projector::registry::{Bus, KeySets, Kind, RegisteredKey};
 use orrery::projector::stats::ProjectorStats;
 use orrery::shelf::Shelf;
 use orrery_journal::units::{Address, RecvTime, Seq};
@@ -45,8 +47,23 @@ impl Running {
         takeover: bool,
     ) -> Running {
         let (system, market) = (system.url(), market.url());
-        let config =
-            PublisherConfig { system, market, lineage: lineage.into(), takeover, prefix: None };
+        let lineage = lineage.into();
+        let (prefix, sets) = (None, KeySets::default());
+        Running::with(shelf, PublisherConfig { system, market, lineage, takeover, prefix, sets })
+    }
+
+    fn start_with(
+        shelf: &Arc<Shelf>,
+        system: &RedisServer,
+        market: &RedisServer,
+        sets: KeySets,
+    ) -> Running {
+        let (system, market) = (system.url(), market.url());
+        let (lineage, takeover, prefix) = ("journal-a".into(), false, None);
+        Running::with(shelf, PublisherConfig { system, market, lineage, takeover, prefix, sets })
+    }
+
+    fn with(shelf: &Arc<Shelf>, config: PublisherConfig) -> Running {
         let publisher = Publisher::new(shelf.clone(), config).expect("usable addresses");
         let (stats, stop) = (publisher.stats(), CancellationToken::new());
         let task = tokio::spawn(publisher.run(stop.clone()));
@@ -145,8 +162,25 @@ fn heatmap(version: u64) -> Artifact {
     artifact("heatmap", version, &body)
 }
 
-fn all(version: u64) -> [Artifact; 5] {
-    [gravity(version), context(version), spot(version), gex(version), heatmap(version)]
+fn epoch(version: u64) -> Artifact {
+    artifact("epoch", version, &epoch_body())
+}
+
+fn epoch_body() -> Value {
+    json!({"symbol": "I:SPX", "born_at": "2026-02-06T14:29:00.000000000Z",
+        "promoted_at": "2026-02-06T14:30:00.000000000Z", "strikes": 3, "strike_min": 6500.0,
+        "strike_max": 6510.0, "expiries": ["2026-02-06"], "quality": {"dormancies": 1}})
+}
+
+fn all(version: u64) -> [Artifact; 6] {
+    [
+        gravity(version),
+        context(version),
+        spot(version),
+        gex(version),
+        heatmap(version),
+        epoch(version),
+    ]
 }
 
 fn read(server: &RedisServer, key: &str) -> Option<Value> {
@@ -179,6 +213,10 @@ async fn keys_types_lifetimes_and_event_are_as_the_contract_says() {
         (&market, HEATMAP, "string", 259_200),
         (&market, "massive:heatmap:replay:I:SPX", "stream", 86_400),
         (&market, "massive:epoch:active", "string", -1),
+        (&market, "epoch:active", "hash", -1),
+        (&market, "epoch:timeline:I:SPX", "list", -1),
+        (&market, "epoch:I:SPX:dormant_count", "string", 23_400),
+        (&market, "orrery:{SPX}:stream", "stream", 86_400),
         (&market, "orrery:{SPX}:artifact:gex", "string", 86_400),
     ] {
         assert_eq!(server.run::<String>(&["TYPE", key]), kind, "{key}");

@@ -11,6 +11,7 @@ use orrery::models::parameters::Parameters;
 use orrery::models::parameters::views::SelectorProfile;
 use orrery::partition::Makers;
 use orrery::projector::publisher::{Publisher, PublisherConfig};
+use orrery::projector::registry::KeySets;
 use orrery::shelf::Shelf;
 use orrery::views::{self, View};
 use orrery::world::MarketWorld;
@@ -250,6 +251,7 @@ async fn the_keys_of_the_views_hold_what_the_contract_says() {
         lineage: "views".into(),
         takeover: false,
         prefix: None,
+        sets: KeySets::default(),
     };
     let publisher = Publisher::new(shelf.clone(), config).expect("usable addresses");
     let stop = CancellationToken::new();

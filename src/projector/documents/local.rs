@@ -108,8 +108,7 @@ impl State {
             last: before.map(|b| (b.artifact.header.version, b.stamp_us)),
             tiles: before.map(|b| &*b.artifact.body),
             gravity,
-            ghosts: None,
-            prefix: None,
+            ..Held::default()
         };
         let mut stamp_us = 0;
         match render::documents(&artifact, &held) {

@@ -18,7 +18,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{DocumentsError, KEYS_MAX, UPDATES_WAITING, Update, is_document, is_told_whole};
 use crate::projector::link::{BusUrl, BusUrlError, CONNECT_TIMEOUT};
-use crate::projector::registry::{Bus, Kind, Name, RegisteredKey, table};
+use crate::projector::registry::{Bus, Entry, KeySets, Kind, Name, RegisteredKey, table};
 
 /// Pause before the listener connects again.
 const LISTEN_PAUSE: Duration = Duration::from_millis(250);
@@ -76,7 +76,8 @@ impl Remote {
 
 impl Place {
     fn new(url: &BusUrl) -> Result<Place, BusUrlError> {
-        Ok(Place { url: url.clone(), client: url.client()?, connection: RwLock::default() })
+        let client = url.client().map_err(|_| BusUrlError)?;
+        Ok(Place { url: url.clone(), client, connection: RwLock::default() })
     }
 
     /// Asks once, and once more on a new connection if the old one was dead.
@@ -251,7 +252,8 @@ impl Listener {
 
 /// The registry's channels, with `*` in place of the symbol.
 fn patterns() -> Vec<String> {
-    let channels = table().iter().filter(|entry| entry.kind == Kind::Channel);
+    let ours = |entry: &&Entry| entry.kind == Kind::Channel && KeySets::default().writes(entry);
+    let channels = table().iter().filter(ours);
     let any = |template: &str| {
         ["{sym}", "{SYM}", "{vendor_symbol}"]
             .iter()

@@ -1,4 +1,4 @@
-//! The two scripts and how they are called.
+//! The scripts and how they are called.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use redis::Script;
 use redis::aio::ConnectionLike;
 
 use crate::projector::registry::{Kind, RegisteredKey};
-use crate::projector::render::{Publish, Put, Write};
+use crate::projector::render::{Publish, Put, RETIRED_SECONDS, Write};
 
 /// What one bus stores and tells of one version, in one step.
 pub(super) struct Section<'a> {
@@ -51,6 +51,7 @@ pub(super) struct HeldVersion {
 pub(super) struct Scripts {
     publish: Script,
     inspect: Script,
+    retire: Script,
 }
 
 impl Default for Scripts {
@@ -58,6 +59,7 @@ impl Default for Scripts {
         Scripts {
             publish: Script::new(include_str!("publish.lua")),
             inspect: Script::new(include_str!("inspect.lua")),
+            retire: Script::new(include_str!("retire.lua")),
         }
     }
 }
@@ -73,7 +75,7 @@ impl Scripts {
     ) -> redis::RedisResult<Vec<Verdict>> {
         let mut call = self.publish.prepare_invoke();
         let mut keys = BTreeMap::new();
-        call.arg(lineage).arg(u8::from(takeover)).arg(sections.len());
+        call.arg(lineage).arg(u8::from(takeover)).arg(RETIRED_SECONDS).arg(sections.len());
         for section in sections {
             let mut index = |key: &RegisteredKey| {
                 let next = keys.len() + 1;
@@ -99,10 +101,11 @@ impl Scripts {
                 let entry = put.key.entry();
                 call.arg(kind(entry.kind)).arg(index(&put.key)).arg(&*put.value);
                 call.arg(put.key.ttl_seconds());
-                match put.write {
-                    Write::Replace => call.arg("").arg(""),
+                match &put.write {
+                    Write::Replace | Write::Fields => call.arg("").arg(""),
                     Write::Trail { score, trim_below } => call.arg(score).arg(trim_below),
-                    Write::Append => call.arg(entry.entries_max.unwrap_or(1)).arg(""),
+                    Write::Append | Write::Push => call.arg(entry.entries_max.unwrap_or(1)).arg(""),
+                    Write::Newest { field, keys } => call.arg(&**field).arg(&**keys),
                 };
             }
             call.arg(section.publishes.len());
@@ -119,6 +122,24 @@ impl Scripts {
         verdicts.into_iter().map(verdict).collect()
     }
 
+    /// Leaves these documents a while to live, unless a newer version or another
+    /// journal's is held.
+    pub(super) async fn retire(
+        &self,
+        connection: &mut impl ConnectionLike,
+        lineage: &str,
+        version: u64,
+        meta: &RegisteredKey,
+        documents: &[RegisteredKey],
+    ) -> redis::RedisResult<()> {
+        let mut call = self.retire.prepare_invoke();
+        call.arg(lineage).arg(version).arg(RETIRED_SECONDS);
+        for key in [meta].into_iter().chain(documents) {
+            call.key(key.as_str());
+        }
+        call.invoke_async::<i64>(connection).await.map(drop)
+    }
+
     /// What is held under these meta keys, and how long these documents are.
     pub(super) async fn inspect(
         &self,
@@ -128,6 +149,9 @@ impl Scripts {
     ) -> redis::RedisResult<(Vec<Option<HeldVersion>>, Vec<i64>)> {
         let mut call = self.inspect.prepare_invoke();
         call.arg(metas.len());
+        for document in documents {
+            call.arg(document.ttl_seconds());
+        }
         for key in metas.iter().chain(documents.iter().copied()) {
             call.key(key.as_str());
         }
@@ -157,6 +181,7 @@ fn kind(kind: Kind) -> &'static str {
         Kind::String => "string",
         Kind::Hash => "hash",
         Kind::Zset => "zset",
+        Kind::List => "list",
         Kind::Stream => "stream",
         Kind::Channel => "channel",
     }

@@ -6,14 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use orrery_journal::units::Address;
 use orrery_replay::artifact::{Artifact, Header};
 
 use super::call::HeldVersion;
 use crate::projector::registry::{Bus, RegisteredKey};
 use crate::projector::render::heatmap::tile_keys;
-use crate::projector::render::{EPOCH_FAMILY, Rendering, Write};
+use crate::projector::render::{Rendering, Write};
 use crate::shelf::ShelfKey;
 
 /// A version that was stored and announced.
@@ -103,7 +102,11 @@ pub(super) struct Ledger {
     doubts: BTreeMap<ShelfKey, Doubt>,
     /// Newest gravity version that is delivered or about to be.
     gravity: BTreeMap<Box<str>, u64>,
-    samples: usize,
+    /// How many documents of a symbol were read back, by bus.
+    samples: BTreeMap<(Box<str>, Bus), usize>,
+    /// Families of epochs that are over: their last version, and whether their
+    /// keys have been told.
+    over: BTreeMap<ShelfKey, (u64, bool)>,
 }
 
 impl Ledger {
@@ -121,6 +124,9 @@ impl Ledger {
 
     fn is_due(&self, header: &Header) -> bool {
         let key = key_of(header);
+        if self.over.contains_key(&key) {
+            return false;
+        }
         let now = (header.version, self.paired(&key));
         if self.aside.get(&key).is_some_and(|aside| (aside.version, aside.paired) == now) {
             return false;
@@ -138,36 +144,42 @@ impl Ledger {
         }
     }
 
-    /// The record of the epoch that is being published, numbered by the `seq`
-    /// at which it was first seen.
-    pub(super) fn active_epoch(
-        &self,
-        symbol: &str,
-        artifacts: &[Arc<Artifact>],
-    ) -> Option<Arc<Artifact>> {
-        let newest = artifacts
-            .iter()
-            .filter(|a| a.header.epoch.is_some())
-            .max_by_key(|a| (a.header.seq_last, a.header.version))?;
-        let key = (Box::from(symbol), Box::from(EPOCH_FAMILY));
-        if let Some(held) = self.delivered.get(&key)
-            && (held.artifact.header.epoch == newest.header.epoch
-                || held.artifact.header.version >= newest.header.seq_last.0)
-        {
-            return Some(held.artifact.clone());
-        }
-        let id = newest.header.epoch.map(|id| id.to_string()).unwrap_or_default();
-        let body = Bytes::from(format!("{{\"epoch\":\"{id}\"}}"));
-        let header = Header {
-            family: EPOCH_FAMILY.into(),
-            version: newest.header.seq_last.0,
-            profile: "epoch/active@1".into(),
-            content: Address::of(&body),
-            body_len: body.len() as u64,
-            previous: Address::default(),
-            ..newest.header.clone()
+    /// The families of one symbol that only an epoch before the active one
+    /// published, and whose keys have not been told so.
+    pub(super) fn over(&mut self, artifacts: &[Arc<Artifact>]) -> Vec<Arc<Artifact>> {
+        let Some(active) = artifacts.iter().find(|a| &*a.header.family == "epoch") else {
+            return Vec::new();
         };
-        Some(Arc::new(Artifact { header, body }))
+        let (mut over, mut untold) = (BTreeMap::new(), Vec::new());
+        for artifact in artifacts {
+            let header = &artifact.header;
+            if header.epoch.is_none()
+                || header.epoch == active.header.epoch
+                || header.seq_last >= active.header.seq_last
+            {
+                continue;
+            }
+            let key = key_of(header);
+            let told = self.over.get(&key) == Some(&(header.version, true));
+            over.insert(key, (header.version, told));
+            if !told {
+                untold.push(artifact.clone());
+            }
+        }
+        let symbol = &active.header.symbol;
+        self.over.retain(|key, _| key.0 != *symbol);
+        self.over.append(&mut over);
+        untold
+    }
+
+    /// The keys of a family that is over have been told.
+    pub(super) fn retired(&mut self, key: ShelfKey, version: u64) {
+        self.over.insert(key, (version, true));
+    }
+
+    /// Symbols of which anything was delivered.
+    pub(super) fn symbols(&self) -> BTreeSet<Box<str>> {
+        self.delivered.keys().map(|key| key.0.clone()).collect()
     }
 
     /// Version and stamp of the last delivery.
@@ -253,10 +265,12 @@ impl Ledger {
         self.delivered.insert(key, delivered);
     }
 
-    /// Everything delivered that has something on a bus.
-    pub(super) fn on_bus(&self, bus: Bus, one_server: bool) -> Vec<OnBus> {
+    /// Everything delivered of a symbol that has something on a bus and is not
+    /// over.
+    pub(super) fn on_bus(&self, symbol: &str, bus: Bus, one_server: bool) -> Vec<OnBus> {
         let mut entries = Vec::new();
-        for (family, delivered) in &self.delivered {
+        let of_symbol = self.delivered.iter().filter(|(key, _)| &*key.0 == symbol);
+        for (family, delivered) in of_symbol.filter(|(key, _)| !self.over.contains_key(*key)) {
             let documents: Vec<_> =
                 delivered.documents.iter().filter(|d| d.bus == bus).cloned().collect();
             if documents.is_empty() && !one_server {
@@ -307,6 +321,8 @@ impl Ledger {
     /// The next document to read back, in turn; of versions that are ours.
     pub(super) fn sample(
         &mut self,
+        symbol: &str,
+        bus: Bus,
         entries: &[OnBus],
         held: &[Option<HeldVersion>],
     ) -> Option<Sample> {
@@ -319,8 +335,9 @@ impl Ledger {
             .filter(|(entry, held)| ours(entry, held))
             .flat_map(|(entry, _)| entry.documents.iter().map(move |d| (entry, d)))
             .collect();
-        self.samples = self.samples.wrapping_add(1);
-        let (entry, document) = all.get(self.samples.checked_rem(all.len())?)?;
+        let count = self.samples.entry((symbol.into(), bus)).or_default();
+        *count = count.wrapping_add(1);
+        let (entry, document) = all.get(count.checked_rem(all.len())?)?;
         let (family, key) = (entry.family.clone(), document.key.clone());
         Some(Sample { family, key, hash: document.hash })
     }
@@ -336,116 +353,4 @@ fn key_of(header: &Header) -> ShelfKey {
 }
 
 #[cfg(test)]
-mod tests {
-    use orrery_journal::units::{RecvTime, Seq};
-
-    use super::*;
-    use crate::projector::registry::Name;
-
-    fn artifact(family: &str, version: u64) -> Arc<Artifact> {
-        let body = Bytes::from(format!("{{\"tiles\":{{\"t{version}\":1}}}}"));
-        let header = Header {
-            symbol: "SPX".into(),
-            family: family.into(),
-            version,
-            epoch: Some(Address::of(b"epoch")),
-            profile: "test/one@1".into(),
-            configuration: Address::default(),
-            seq_first: Seq(1),
-            seq_last: Seq(version),
-            created_at: RecvTime(0),
-            content: Address::of(&body),
-            body_len: body.len() as u64,
-            previous: Address::default(),
-        };
-        Arc::new(Artifact { header, body })
-    }
-
-    fn deliver(ledger: &mut Ledger, artifact: &Arc<Artifact>, generation: u64) -> ShelfKey {
-        let key = key_of(&artifact.header);
-        let meta = Name::ArtifactMeta.key_of(&key.0, &key.1).expect("a key");
-        let latest = Name::HeatmapLatest.key(&key.0).expect("a key");
-        let hash = Address::of(b"12345");
-        let documents = vec![Document { bus: Bus::Market, key: latest, len: 5, hash }];
-        let (artifact, paired) = (artifact.clone(), ledger.paired(&key));
-        let delivered = Delivered { artifact, paired, stamp_us: 0, meta, documents };
-        ledger.delivered(key.clone(), delivered, generation);
-        key
-    }
-
-    #[test]
-    fn a_context_is_due_again_when_the_gravity_beside_it_changes() {
-        let mut ledger = Ledger::default();
-        let (context, first) = (artifact("context", 1), artifact("gravity", 1));
-        assert_eq!(ledger.due(vec![context.clone(), first.clone()]).len(), 2);
-        deliver(&mut ledger, &first, 1);
-        deliver(&mut ledger, &context, 1);
-        assert!(ledger.due(vec![context.clone(), first]).is_empty());
-        assert_eq!(ledger.due(vec![context, artifact("gravity", 2)]).len(), 2);
-    }
-
-    #[test]
-    fn what_is_set_aside_waits_for_another_version() {
-        let mut ledger = Ledger::default();
-        let (bad, key) = (artifact("gravity", 3), ("SPX".into(), "gravity".into()));
-        assert_eq!(ledger.due(vec![bad.clone()]).len(), 1);
-        assert!(ledger.set_aside(&key, 3, 0, true), "the first time is news");
-        assert!(!ledger.set_aside(&key, 3, 0, true));
-        ledger.reconsider();
-        assert!(ledger.due(vec![bad]).is_empty());
-        let context = ("SPX".into(), "context".into());
-        assert_eq!(ledger.paired(&context), 0, "no context names what cannot be delivered");
-        assert_eq!(ledger.due(vec![artifact("gravity", 4)]).len(), 1);
-    }
-
-    #[test]
-    fn a_loss_is_told_from_somebody_else_being_ahead() {
-        let mut ledger = Ledger::default();
-        let ours = artifact("heatmap", 5);
-        deliver(&mut ledger, &ours, 1);
-        let entries = ledger.on_bus(Bus::Market, true);
-        let content: Box<str> = ours.header.content.to_string().into();
-        let held = |version, lineage: &str| {
-            let (lineage, content) = (lineage.into(), content.clone());
-            vec![Some(HeldVersion { version, paired: 0, lineage, content })]
-        };
-        let lost =
-            |held: &[Option<HeldVersion>], len| ledger.lost(&entries, held, &[len], "j").len();
-        assert_eq!(lost(&held(5, "j"), 5), 0, "as delivered");
-        assert_eq!(lost(&held(6, "j"), 5), 0, "somebody is ahead");
-        assert_eq!(lost(&held(5, "j"), 4), 1, "another length");
-        assert_eq!(lost(&held(4, "j"), 5), 1, "older");
-        assert_eq!(lost(&held(9, "other"), 5), 1, "another journal");
-        assert_eq!(lost(&[None], -1), 1, "gone");
-    }
-
-    #[test]
-    fn tiles_are_certain_only_on_the_connection_that_acknowledged_them() {
-        let mut ledger = Ledger::default();
-        let first = artifact("heatmap", 1);
-        let key = deliver(&mut ledger, &first, 1);
-        assert!(ledger.tiles(&key, 1).is_some() && ledger.tiles(&key, 2).is_none());
-        ledger.doubt(&key, &artifact("heatmap", 2));
-        assert!(ledger.tiles(&key, 1).is_none() && ledger.needs_ghosts(&key, 2));
-        ledger.learn_ghosts(&key, Some(b"{\"tiles\":{\"t9\":1}}"), 2);
-        let ghosts: Vec<_> = ledger.ghosts(&key).expect("doubt").iter().cloned().collect();
-        assert_eq!(ghosts, ["t1", "t2", "t9"]);
-        deliver(&mut ledger, &artifact("heatmap", 3), 2);
-        assert!(ledger.ghosts(&key).is_some_and(BTreeSet::is_empty));
-    }
-
-    #[test]
-    fn the_active_epoch_gets_a_record_when_it_changes() {
-        let mut ledger = Ledger::default();
-        let gex = artifact("gex", 7);
-        let record = ledger.active_epoch("SPX", std::slice::from_ref(&gex)).expect("an epoch");
-        assert_eq!(record.header.version, 7);
-        deliver(&mut ledger, &record, 1);
-        let again = ledger.active_epoch("SPX", &[artifact("gex", 8)]).expect("an epoch");
-        assert_eq!(again.header.version, 7, "the same epoch is no news");
-        let mut other = (*artifact("gex", 9)).clone();
-        other.header.epoch = Some(Address::of(b"another"));
-        let next = ledger.active_epoch("SPX", &[gex, Arc::new(other)]).expect("an epoch");
-        assert_eq!(next.header.version, 9);
-    }
-}
+mod tests;

@@ -6,7 +6,8 @@
 -- there and nothing is announced.
 --
 -- KEYS  every key that is touched
--- ARGV  lineage, takeover (1|0), number of families, then for each:
+-- ARGV  lineage, takeover (1|0), seconds that retired keys live, number of
+--       families, then for each:
 --         index of the meta key, version, paired version, content hash,
 --         force (1|0), count of meta fields, (name, value)..., ttl of the meta key,
 --         count of writes, (kind, index of key, value, ttl, a, b)...,
@@ -31,7 +32,15 @@ local function clear_unless(key, kind)
   end
 end
 
-local lineage, takeover = take(), take()
+local lineage, takeover, retired = take(), take(), take_number()
+
+-- What is over lives on for a while, and no longer than it would have.
+local function retire(key)
+  local left = redis.call('TTL', key)
+  if left == -1 or left > retired then
+    redis.call('EXPIRE', key, retired)
+  end
+end
 
 local function judge(family)
   clear_unless(family.meta, 'hash')
@@ -81,6 +90,19 @@ local function store(write, verdict)
     redis.call('ZREMRANGEBYSCORE', write.key, '-inf', '(' .. write.b)
   elseif write.kind == 'stream' and verdict == 1 then
     redis.call('XADD', write.key, 'MAXLEN', '~', write.a, '*', 'payload', write.value)
+  elseif write.kind == 'list' and redis.call('LINDEX', write.key, 0) ~= write.value then
+    redis.call('LPUSH', write.key, write.value)
+    redis.call('LTRIM', write.key, 0, write.a - 1)
+  elseif write.kind == 'hash' and write.a == '' then
+    for field, text in pairs(cjson.decode(write.value)) do
+      redis.call('HSET', write.key, field, text)
+    end
+  elseif write.kind == 'hash' then
+    local before = redis.call('HGET', write.key, write.a)
+    if before and before ~= write.value then
+      retire(write.b .. before)
+    end
+    redis.call('HSET', write.key, write.a, write.value)
   end
   if write.ttl > 0 then
     redis.call('EXPIRE', write.key, write.ttl)
@@ -117,6 +139,8 @@ for _ = 1, take_number() do
     redis.call('HSET', family.meta, 'version', string.format('%.0f', family.version), unpack(fields))
     if family.ttl > 0 then
       redis.call('EXPIRE', family.meta, family.ttl)
+    else
+      redis.call('PERSIST', family.meta)
     end
     for _, announcement in ipairs(announced) do
       announcements[#announcements + 1] = announcement

@@ -76,6 +76,9 @@ pub(super) fn render(page: &mut Page<'_>, held: &Held<'_>) -> Result<(), RenderE
         quality: body.quality,
     };
     page.put(Name::HeatmapLatest, Write::Replace, &document)?;
+    if page.is_unsuffixed() {
+        page.put(Name::PlaneHeatmap, Write::Replace, &document)?;
+    }
     let base = held.tiles.and_then(tiles_of);
     let (changed, removed) = difference(&body.tiles, base.as_ref(), held.ghosts);
     let (changed, removed) = (&changed, &*removed);

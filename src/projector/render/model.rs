@@ -1,4 +1,4 @@
-//! Spot, gamma exposure, active epoch.
+//! Spot and gamma exposure.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{Page, RenderError, Write};
-use crate::projector::registry::{Name, UNSUFFIXED_SYMBOL};
+use crate::projector::registry::Name;
 
 /// How far back a trail reaches.
 const TRAIL_SECONDS: f64 = 604_800.0;
@@ -84,10 +84,10 @@ struct Sides<'a> {
 }
 
 #[derive(Serialize)]
-struct GexDocument<'a> {
+struct GexDocument<'a, T> {
     ts: f64,
     symbol: &'a str,
-    expirations: BTreeMap<&'a str, &'a RawValue>,
+    expirations: BTreeMap<&'a str, T>,
     version: u64,
     epoch: &'a str,
     journal_seq: u64,
@@ -116,15 +116,20 @@ pub(super) fn gex(page: &mut Page<'_>) -> Result<(), RenderError> {
         };
         page.put(name, Write::Replace, &document)?;
     }
-    Ok(())
-}
-
-/// The bare id, as inspection tools read it. The name carries no symbol, so
-/// other symbols have only the record in our own names.
-pub(super) fn epoch(page: &mut Page<'_>) -> Result<(), RenderError> {
-    if page.symbol() != UNSUFFIXED_SYMBOL {
+    if !page.is_unsuffixed() {
         return Ok(());
     }
-    let id = page.epoch();
-    page.put_bytes(Name::EpochActive, Write::Replace, id.into_bytes().into())
+    let both = body.expirations.iter().map(|(expiration, sides)| {
+        let (calls, puts) = (sides.calls.unwrap_or(empty), sides.puts.unwrap_or(empty));
+        (&**expiration, BTreeMap::from([("calls", calls), ("puts", puts)]))
+    });
+    let document = GexDocument {
+        ts: page.ts(),
+        symbol: &body.symbol,
+        expirations: both.collect(),
+        version: page.header().version,
+        epoch: &epoch,
+        journal_seq: page.header().seq_last.0,
+    };
+    page.put(Name::PlaneGex, Write::Replace, &document)
 }

@@ -4,7 +4,7 @@ use orrery_journal::units::{Address, Seq};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::projector::registry::Kind;
+use crate::projector::registry::{KeySet, Kind};
 
 /// 2026-02-06T14:30:00Z.
 const MOMENT: RecvTime = RecvTime(1_770_388_200_000_000_000);
@@ -37,6 +37,17 @@ fn value(rendering: &Rendering, key: &str) -> Value {
 fn payload(rendering: &Rendering, channel: &str) -> Value {
     let found = rendering.publishes.iter().find(|p| p.channel.as_str() == channel);
     serde_json::from_slice(&found.expect("the channel is told").payload).expect("JSON")
+}
+
+fn replaced(rendering: &Rendering) -> Vec<String> {
+    let documents = rendering.puts.iter().filter(|put| put.write == Write::Replace);
+    documents.map(|put| put.key.to_string()).collect()
+}
+
+/// As the sets say, for SPX.
+fn rendered(sets: &[KeySet], family: &str, body: &Value) -> Rendering {
+    let held = Held { sets: KeySets::of(sets.iter().copied()), ..Held::default() };
+    documents(&artifact("SPX", family, 3, body), &held).expect("renders")
 }
 
 fn gravity() -> Value {
@@ -96,7 +107,7 @@ fn another_symbols_gravity_leaves_the_unsuffixed_key_alone() {
     body["meta"]["proxy"] = Value::Null;
     let rendering =
         documents(&artifact("GOOG", "gravity", 1, &body), &Held::default()).expect("renders");
-    let keys: Vec<_> = rendering.puts.iter().map(|p| p.key.to_string()).collect();
+    let keys: Vec<_> = replaced(&rendering);
     assert_eq!(keys, ["dealer_gravity:artifact:goog", "orrery:{GOOG}:artifact:gravity"]);
 }
 
@@ -184,6 +195,7 @@ fn heatmap_is_the_whole_and_the_difference() {
         "changed": {"b": {"d": 3}, "c": {"d": 4}}, "removed": ["a"], "dtes_available": [0]});
     assert_eq!(diff, expected);
     let replay = rendering.puts.iter().find(|p| p.write == Write::Append).expect("a log entry");
+    assert_eq!(replay.key.as_str(), "massive:heatmap:replay:I:SPX");
     let entry: Value = serde_json::from_slice(&replay.value).expect("JSON");
     assert_eq!(
         entry,
@@ -248,7 +260,7 @@ fn views_carry_ts_ahead_of_their_own_fields_and_spx_alone_the_bare_names() {
     let keys = |symbol, family| {
         let artifact = artifact(symbol, family, 1, &json!({"symbol": symbol}));
         let rendering = documents(&artifact, &Held::default()).expect("renders");
-        rendering.puts.iter().map(|p| p.key.to_string()).collect::<Vec<_>>()
+        replaced(&rendering)
     };
     let own = |symbol, family| format!("orrery:{{{symbol}}}:artifact:{family}");
     assert_eq!(
@@ -272,13 +284,69 @@ fn views_carry_ts_ahead_of_their_own_fields_and_spx_alone_the_bare_names() {
     assert_eq!(keys("SPX", "selector_marketswarm"), [own("SPX", "selector_marketswarm")]);
 }
 
+fn epoch() -> Value {
+    json!({"symbol": "I:SPX", "born_at": "2026-02-06T14:29:00.000000000Z",
+        "promoted_at": "2026-02-06T14:30:00.000000000Z", "strikes": 3, "strike_min": 6500.0,
+        "strike_max": 6510.0, "expiries": ["2026-02-06", "2026-02-09"],
+        "quality": {"dormancies": 2}})
+}
+
 #[test]
-fn the_epoch_of_spx_stands_under_its_bare_name() {
-    let rendering =
-        documents(&artifact("SPX", "epoch", 3, &json!({"epoch": "x"})), &Held::default())
-            .expect("renders");
-    let id = Value::String(Address::of(b"epoch").to_string());
-    assert_eq!(value(&rendering, "massive:epoch:active"), id);
+fn the_epoch_of_spx_stands_under_its_bare_name_and_in_the_records_of_inspection() {
+    let rendering = rendered(&[KeySet::Marketswarm], "epoch", &epoch());
+    let id = Address::of(b"epoch").to_string();
+    assert_eq!(value(&rendering, "massive:epoch:active"), Value::String(id.clone()));
+    assert_eq!(value(&rendering, "epoch:I:SPX:dormant_count"), json!(2));
+    let timeline = value(&rendering, "epoch:timeline:I:SPX");
+    assert_eq!(timeline, format!("1770388200|{id}|forced=0|dormant=0"));
+    let expected = json!({"epoch_id": id, "symbol": "I:SPX", "hash": id,
+        "created_ts": "2026-02-06T14:29:00.000000000Z", "strike_count": "3", "dte_count": "2",
+        "strike_range": "6500-6510", "forced_dirty": "0", "dormant_count": "2"});
+    assert_eq!(value(&rendering, &format!("epoch:meta:{id}")), expected);
+    let of_symbols = rendering.puts.iter().find(|p| p.key.as_str() == "epoch:active");
+    let of_symbols = of_symbols.expect("a field of the record");
+    let newest = Write::Newest { field: "I:SPX".into(), keys: "epoch:meta:".into() };
+    assert_eq!((&*of_symbols.value, &of_symbols.write), (id.as_bytes(), &newest));
+    let ours = rendered(&[KeySet::Orrery], "epoch", &epoch());
+    assert_eq!(replaced(&ours), ["orrery:{SPX}:artifact:epoch"]);
+}
+
+#[test]
+fn sister_systems_have_their_candles() {
+    let candle = |t: i64, v: Value| json!({"t": t, "o": 1.0, "h": 4.5, "l": 0.5, "c": 2.0, "v": v});
+    let frame =
+        |name: &str, candles: Value| json!({"timeframe": name, "seconds": 60, "candles": candles});
+    let body = json!({"symbol": "I:SPX", "timeframes": [
+        frame("1M", json!([candle(1_770_388_140, json!(7.0)), candle(1_770_388_200, Value::Null)])),
+        frame("5M", json!([candle(1_770_388_200, json!(7.0))])),
+        frame("15M", json!([])), frame("1H", json!([])), frame("4H", json!([])),
+    ]});
+    let cache = rendered(&[KeySet::Candles], "candles", &body);
+    let now = json!({"asset": "SPX", "timestamp": 1_770_388_200, "open": 1.0, "high": 4.5,
+        "low": 0.5, "close": 2.0, "volume": 0.0, "date": "2026-02-06T14:30:00+00:00"});
+    let minutes = value(&cache, "historical:SPX:1M");
+    assert_eq!((&minutes[0]["volume"], &minutes[1]), (&json!(7.0), &now));
+    assert_eq!(value(&cache, "historical:SPX:4H"), json!([]));
+    assert_eq!(value(&cache, "ticks:SPX"), now);
+    assert_eq!(payload(&cache, "updates:SPX"), now);
+    let alerts = rendered(&[KeySet::Alerts], "candles", &body);
+    assert_eq!(replaced(&alerts), ["ohlc:SPX:5m", "ohlc:SPX:1h"]);
+    let latest = value(&alerts, "ohlc_latest:SPX");
+    assert_eq!((&latest["high"], &latest["timestamp"]), (&json!("4.5"), &json!("1770388200")));
+    assert_eq!(value(&alerts, "ohlc_updates:SPX")["volume"], 7.0);
+    let original = rendered(&[KeySet::Marketswarm], "candles", &body);
+    assert!(original.puts.is_empty() && original.publishes.is_empty());
+}
+
+#[test]
+fn the_epoch_design_has_two_names() {
+    let map = rendered(&[KeySet::Plane], "heatmap", &heatmap(&json!({"a": {"d": 1}})));
+    assert_eq!(replaced(&map), ["mmaker:heatmap:model"]);
+    assert_eq!(value(&map, "mmaker:heatmap:model")["tiles"], json!({"a": {"d": 1}}));
+    let body = json!({"symbol": "I:SPX", "expirations": {"2026-02-06": {"calls": {"6540": 1.25}}}});
+    let gex = value(&rendered(&[KeySet::Plane], "gex", &body), "mmaker:gex:model");
+    let sides = json!({"calls": {"6540": 1.25}, "puts": {}});
+    assert_eq!(gex["expirations"]["2026-02-06"], sides);
 }
 
 #[test]

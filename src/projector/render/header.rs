@@ -1,0 +1,40 @@
+//! The header of an artifact as a document carries it.
+
+use orrery_replay::artifact::Header;
+use serde::Serialize;
+
+/// A header as JSON. Numbers that may exceed 2^53 do not occur before year 2100.
+#[derive(Serialize)]
+pub(super) struct HeaderDoc<'a> {
+    symbol: &'a str,
+    family: &'a str,
+    version: u64,
+    epoch: Option<String>,
+    profile: &'a str,
+    configuration: String,
+    seq_first: u64,
+    seq_last: u64,
+    created_at: String,
+    content: String,
+    body_len: u64,
+    previous: String,
+}
+
+impl<'a> HeaderDoc<'a> {
+    pub(super) fn of(header: &'a Header) -> HeaderDoc<'a> {
+        HeaderDoc {
+            symbol: &header.symbol,
+            family: &header.family,
+            version: header.version,
+            epoch: header.epoch.map(|id| id.to_string()),
+            profile: &header.profile,
+            configuration: header.configuration.to_string(),
+            seq_first: header.seq_first.0,
+            seq_last: header.seq_last.0,
+            created_at: header.created_at.to_rfc3339(),
+            content: header.content.to_string(),
+            body_len: header.body_len,
+            previous: header.previous.to_string(),
+        }
+    }
+}
