@@ -7,7 +7,7 @@
 //! environment of the oracles (`cargo xtask setup`); without it that says so.
 #![allow(missing_docs, clippy::print_stdout, clippy::unwrap_used, clippy::disallowed_methods)]
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use orrery::feeds::massive::rest::Pages;
+use orrery::feeds::massive::rest::{PageText, Pages};
 use orrery::feeds::{Decoded, Recv};
 use orrery::market::black_scholes::Terms;
 use orrery::models::parameters::Parameters;
@@ -180,8 +180,11 @@ impl Way {
     fn chain(&mut self, pages: &[Bytes], at: RecvTime) -> (Took, Vec<Made>) {
         let start = Instant::now();
         let (mut out, mut snapshot) = (Decoded::default(), Pages::default());
-        for page in pages {
-            snapshot.text(page, Recv::At(at), &mut out);
+        // As the reader of captured files does it.
+        for batch in pages.chunks(8) {
+            for page in PageText::read_all(batch) {
+                snapshot.take(page, Recv::At(at), &mut out);
+            }
         }
         snapshot.finish(Recv::At(at), &mut out);
         let decoded = start.elapsed().as_secs_f64();
@@ -233,7 +236,13 @@ fn main() {
         pages.len(),
         bytes as f64 / 1e6
     );
-    let (first, again): (Vec<Took>, Vec<Took>) = (0..rounds).map(|_| round(&pages)).unzip();
+    let (mut first, mut again, mut bare) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        let (one, other) = round(&pages);
+        first.push(one);
+        again.push(other);
+        bare.push(written_bare(&pages));
+    }
     for (what, of) in [("first chain of a journal", &first), ("the same again", &again)] {
         let part = |f: fn(&Took) -> f64| median(of.iter().map(f).collect()) * 1e3;
         println!(
@@ -246,6 +255,13 @@ fn main() {
     }
     let ours = median(first.iter().map(Took::all).collect());
     println!("bytes to promoted epoch: {:.1} ms, goal {GOAL_MS}", ours * 1e3);
+    let bare: Vec<f64> = bare.iter().map(|s| s * 1e3).collect();
+    let [least, most] = [f64::min, f64::max].map(|f| bare.iter().copied().reduce(f).unwrap());
+    println!(
+        "a bare file of as many bytes, written and synced between the rounds: {:.1} ms \
+         [{least:.1}..{most:.1}]",
+        median(bare.clone())
+    );
     let python = if smoke { None } else { python(&pages) };
     match python {
         Some(seconds) => println!(
@@ -256,6 +272,17 @@ fn main() {
         None => println!("numpy and pandas: skipped, `cargo xtask setup` makes their environment"),
     }
     memory(&pages, smoke);
+}
+
+/// Seconds that a plain file of the same bytes takes.
+fn written_bare(pages: &[Bytes]) -> f64 {
+    let all = pages.concat();
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let mut file = std::fs::File::create(dir.path().join("bare")).unwrap();
+    let start = Instant::now();
+    file.write_all(&all).unwrap();
+    file.sync_data().unwrap();
+    start.elapsed().as_secs_f64()
 }
 
 fn written(pages: &[Bytes], dir: &Path) -> std::path::PathBuf {

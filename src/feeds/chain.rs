@@ -216,31 +216,38 @@ impl ChainBuilder {
         self.rows.is_empty()
     }
 
-    /// Makes the volumes of these contracts unknown: a vendor that has nothing
-    /// of today repeats an earlier day's.
-    pub fn forget_volumes(&mut self, tickers: impl Iterator<Item = Box<str>>) {
-        let tickers: BTreeSet<Box<str>> = tickers.collect();
-        for row in self.rows.iter_mut().filter(|r| tickers.contains(&r.ticker)) {
-            row.row.volume = None;
+    /// Makes the volumes of these rows unknown: a vendor that has nothing of
+    /// today repeats an earlier day's.
+    pub fn forget_volumes(&mut self, rows: impl Iterator<Item = usize>) {
+        for at in rows {
+            if let Some(row) = self.rows.get_mut(at) {
+                row.row.volume = None;
+            }
         }
     }
 
     /// Takes a contract, or refuses it with `text`.
     pub fn row(&mut self, made: Result<(Box<str>, ChainRow), RefusalReason>, text: &[u8]) {
-        let checked = made.and_then(|(ticker, row)| check(&row).map(|()| (ticker, row)));
-        match checked {
-            Ok((ticker, _)) if self.seen.contains(&ticker) => {
-                self.refuse(RefusalReason::Duplicate, text);
-            }
-            Ok((ticker, _)) if !self.belongs(&ticker) => {
-                self.refuse(RefusalReason::WrongUnderlying, text);
-            }
-            Ok((ticker, row)) => {
-                self.seen.insert(ticker.clone());
-                self.rows.push(ChainRowDraft { ticker, row });
-            }
-            Err(reason) => self.refuse(reason, text),
+        if let Err(reason) = made.and_then(|(ticker, row)| self.take(ticker, row)) {
+            self.refuse(reason, text);
         }
+    }
+
+    /// Takes a contract; which row it is.
+    ///
+    /// # Errors
+    /// Why it does not belong here; the chain is as it was before.
+    pub fn take(&mut self, ticker: Box<str>, row: ChainRow) -> Result<usize, RefusalReason> {
+        check(&row)?;
+        if self.seen.contains(&ticker) {
+            return Err(RefusalReason::Duplicate);
+        }
+        if !self.belongs(&ticker) {
+            return Err(RefusalReason::WrongUnderlying);
+        }
+        self.seen.insert(ticker.clone());
+        self.rows.push(ChainRowDraft { ticker, row });
+        Ok(self.rows.len() - 1)
     }
 
     /// Refuses a contract.
@@ -253,9 +260,9 @@ impl ChainBuilder {
 
     /// An adjusted root (`TSLA1`) belongs to the symbol before its digits.
     fn belongs(&mut self, ticker: &str) -> bool {
-        let symbol = ticker::symbol_of(ticker);
-        let underlying = self.underlying.get_or_insert_with(|| symbol.clone());
-        *underlying == symbol
+        let symbol = ticker::symbol_in(ticker);
+        let underlying = self.underlying.get_or_insert_with(|| symbol.into());
+        &**underlying == symbol
             || symbol.trim_end_matches(|c: char| c.is_ascii_digit()) == &**underlying
     }
 

@@ -15,7 +15,8 @@ use orrery_journal::event::{Draft, RefusalReason};
 use orrery_journal::units::{Address, RecvTime};
 
 use crate::feeds::inflate::{self, Bomb};
-use crate::feeds::massive::{rest, wire};
+use crate::feeds::massive::rest::{self, PageText};
+use crate::feeds::massive::wire;
 use crate::feeds::recognize::{Content, recognize};
 use crate::feeds::spx0dte::BARS_HEADER;
 use crate::feeds::{
@@ -24,6 +25,9 @@ use crate::feeds::{
 };
 
 const START_BYTES: usize = 64 * 1024;
+/// Pages of a chain that are read ahead, and the bytes beyond which fewer are.
+const AHEAD_PAGES: usize = 8;
+const AHEAD_BYTES: usize = 4 * 1024 * 1024;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// What a path turned out to be.
@@ -208,6 +212,9 @@ pub struct Drafts {
     format: Format,
     shape: Shape,
     pages: rest::Pages,
+    ahead: Ahead,
+    /// The piece at hand, counted from 1.
+    number: u64,
     queue: VecDeque<Draft>,
     now: RecvTime,
     done: bool,
@@ -241,6 +248,8 @@ impl Scan {
             format: self.format,
             shape: self.shape.clone(),
             pages: rest::Pages::default(),
+            ahead: Ahead::default(),
+            number: 0,
             queue: VecDeque::new(),
             now: start,
             done: false,
@@ -285,15 +294,16 @@ impl Drafts {
                 return Ok(None);
             }
             let mut out = Decoded::default();
-            match self.pieces.next()? {
-                Some(piece) => {
+            match self.next_piece()? {
+                Some((piece, page)) => {
                     self.bytes += piece.bytes;
+                    self.number += 1;
                     if piece.cut {
-                        let (at, bytes) = (self.pieces.number, piece.bytes);
+                        let (at, bytes) = (self.number, piece.bytes);
                         let what = format_args!("piece {at} has {bytes} bytes");
                         out.refuse(RefusalReason::TooLarge, None, &piece.text, what);
                     } else {
-                        self.decode(&piece.text, &mut out);
+                        self.decode(&piece.text, page, &mut out);
                     }
                 }
                 None => {
@@ -305,6 +315,17 @@ impl Drafts {
         }
     }
 
+    /// The next piece; pages of chains come read already, several at a time.
+    fn next_piece(&mut self) -> io::Result<Option<(Piece, Option<PageText>)>> {
+        if self.format != Format::MassiveChain {
+            return Ok(self.pieces.next()?.map(|piece| (piece, None)));
+        }
+        if self.ahead.ready.is_empty() {
+            self.ahead.fill(&mut self.pieces)?;
+        }
+        Ok(self.ahead.ready.pop_front().map(|(piece, page)| (piece, Some(page))))
+    }
+
     fn take(&mut self, out: Decoded) {
         for (reason, count) in out.refused {
             *self.refused.entry(reason).or_insert(0) += count;
@@ -312,7 +333,7 @@ impl Drafts {
         for mut refusal in out.told {
             if self.told.len() < crate::feeds::REFUSALS_TOLD_MAX {
                 if !matches!(self.shape, Shape::Document) {
-                    refusal.what = format!("line {}: {}", self.pieces.number, refusal.what);
+                    refusal.what = format!("line {}: {}", self.number, refusal.what);
                 }
                 self.told.push(refusal);
             }
@@ -322,12 +343,15 @@ impl Drafts {
         self.queue.extend(out.drafts);
     }
 
-    fn decode(&mut self, text: &Bytes, out: &mut Decoded) {
+    fn decode(&mut self, text: &Bytes, page: Option<PageText>, out: &mut Decoded) {
         let recv = Recv::Own;
         match (self.format, &self.shape) {
+            (Format::MassiveChain, _) => {
+                let page = page.unwrap_or_else(|| PageText::read(text));
+                self.pages.take(page, recv, out);
+            }
             (Format::MassiveWs, Shape::Document) => *out = wire::decode(text, recv),
             (Format::MassiveWs, _) => wire::frame(text, recv, out),
-            (Format::MassiveChain, _) => self.pages.text(text, recv, out),
             (Format::CboeDelayed, _) => *out = cboe::delayed(text, recv),
             (Format::CboeQuotetable, _) => *out = cboe::quotetable(text, recv),
             (Format::OptionsDesk, _) => *out = desk::decode(text, recv),
@@ -356,6 +380,40 @@ struct Piece {
     text: Bytes,
     bytes: u64,
     cut: bool,
+}
+
+/// Pages that were read ahead, so that two are read at a time.
+#[derive(Default)]
+struct Ahead {
+    ready: VecDeque<(Piece, PageText)>,
+    /// What ended the reading behind them.
+    failed: Option<io::Error>,
+}
+
+impl Ahead {
+    fn fill(&mut self, pieces: &mut Pieces) -> io::Result<()> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        let (mut read, mut bytes) = (Vec::new(), 0);
+        while read.len() < AHEAD_PAGES && bytes < AHEAD_BYTES {
+            match pieces.next() {
+                Ok(Some(piece)) => {
+                    bytes += piece.text.len();
+                    read.push(piece);
+                }
+                Ok(None) => break,
+                Err(error) if read.is_empty() => return Err(error),
+                Err(error) => {
+                    self.failed = Some(error);
+                    break;
+                }
+            }
+        }
+        let texts: Vec<Bytes> = read.iter().map(|piece| piece.text.clone()).collect();
+        self.ready = read.into_iter().zip(PageText::read_all(&texts)).collect();
+        Ok(())
+    }
 }
 
 struct Pieces {

@@ -177,10 +177,20 @@ pub fn underlying_of_root(root: &str) -> &str {
 /// index without its `I:`, anything else itself.
 #[must_use]
 pub fn symbol_of(ticker: &str) -> Box<str> {
-    if let Some(terms) = parse_option(ticker) {
-        return underlying_of_root(&terms.root).into();
+    symbol_in(ticker).into()
+}
+
+/// [`symbol_of`] without a copy.
+#[must_use]
+pub fn symbol_in(ticker: &str) -> &str {
+    let occ = ticker.strip_prefix("O:").unwrap_or(ticker);
+    if is_occ(occ.as_bytes()) {
+        return underlying_of_root(&occ[..occ.len() - 15]);
     }
-    ticker.strip_prefix("I:").unwrap_or(ticker).into()
+    match ticker.split_once('-') {
+        Some((root, _)) if parse_deribit(ticker).is_some() => underlying_of_root(root),
+        _ => ticker.strip_prefix("I:").unwrap_or(ticker),
+    }
 }
 
 /// Whether a symbol is an index.
