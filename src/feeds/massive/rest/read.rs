@@ -5,26 +5,31 @@
 //! [`Pages`](super::Pages).
 
 use std::borrow::Cow;
+use std::fmt;
 
 use bytes::Bytes;
 use orrery_journal::event::{ChainRow, ExerciseStyle, RefusalReason};
 use orrery_journal::units::{Price, RecvTime, VendorTime};
 use serde::Deserialize;
+use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::feeds::chain::{self, Figures, Stated};
 use crate::feeds::literal::{Figure, Literal};
 use crate::market::ticker;
 
+/// Contracts that the vendor puts into a page.
+const PAGE_CONTRACTS: usize = 250;
+
 #[derive(Deserialize)]
-struct Page<'a, R> {
+struct Page<'a, L> {
     #[serde(borrow, default)]
     captured_at: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     underlying: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     next_url: Option<Literal<'a>>,
-    results: Option<Vec<R>>,
+    results: Option<L>,
 }
 
 #[derive(Deserialize)]
@@ -99,6 +104,31 @@ struct Underlying<'a> {
     value: Figure,
     #[serde(borrow)]
     last_updated: Option<Literal<'a>>,
+}
+
+/// The results of a page, each made into what is kept of it as it is read.
+struct Contracts(Vec<Result<ContractRead, RefusalReason>>);
+
+impl<'de> Deserialize<'de> for Contracts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Results;
+        impl<'de> Visitor<'de> for Results {
+            type Value = Contracts;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of contracts")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let mut contracts = Vec::with_capacity(PAGE_CONTRACTS);
+                while let Some(contract) = seq.next_element::<Contract<'de>>()? {
+                    contracts.push(Ok(contract_read(&contract)));
+                }
+                Ok(Contracts(contracts))
+            }
+        }
+        deserializer.deserialize_seq(Results)
+    }
 }
 
 /// A text that was read: pages, or why there are none.
@@ -192,7 +222,8 @@ pub(super) fn side_by_side<T: Sync, R: Send>(all: &[T], of: impl Fn(&T) -> R + S
 
 /// The text of a page's result with this index.
 pub(super) fn result_of(page: &Bytes, index: usize) -> Bytes {
-    let results = serde_json::from_slice::<Page<'_, &RawValue>>(page).ok().and_then(|p| p.results);
+    let results = serde_json::from_slice::<Page<'_, Vec<&RawValue>>>(page).ok();
+    let results = results.and_then(|page| page.results);
     match results.and_then(|results| results.get(index).copied()) {
         Some(result) => page.slice_ref(result.get().as_bytes()),
         None => page.clone(),
@@ -206,14 +237,15 @@ fn page(text: &Bytes) -> PageRead {
 fn facts(text: &[u8]) -> Result<Facts, Refused> {
     // All at once first; where something is wrong, result by result, so that
     // one contract does not cost the others.
-    if let Ok(page) = serde_json::from_slice::<Page<'_, Contract<'_>>>(text) {
-        return said(page, |contract| Ok(contract_read(contract)));
+    if let Ok(page) = serde_json::from_slice::<Page<'_, Contracts>>(text) {
+        return said(page, |contracts| contracts.0);
     }
-    match serde_json::from_slice::<Page<'_, &RawValue>>(text) {
-        Ok(page) => said(page, |raw| {
-            let contract = serde_json::from_str::<Contract<'_>>(raw.get());
-            contract.map(|c| contract_read(&c)).map_err(|_| RefusalReason::Malformed)
-        }),
+    let one = |raw: &RawValue| {
+        let contract = serde_json::from_str::<Contract<'_>>(raw.get());
+        contract.map(|c| contract_read(&c)).map_err(|_| RefusalReason::Malformed)
+    };
+    match serde_json::from_slice::<Page<'_, Vec<&RawValue>>>(text) {
+        Ok(page) => said(page, |results| results.into_iter().map(one).collect()),
         Err(e) => Err(refused(RefusalReason::Malformed, e.to_string(), true)),
     }
 }
@@ -222,9 +254,9 @@ fn refused(reason: RefusalReason, what: String, dated: bool) -> Refused {
     Refused { reason, what, dated }
 }
 
-fn said<R>(
-    page: Page<'_, R>,
-    read: impl Fn(&R) -> Result<ContractRead, RefusalReason>,
+fn said<L>(
+    page: Page<'_, L>,
+    read: impl FnOnce(L) -> Vec<Result<ContractRead, RefusalReason>>,
 ) -> Result<Facts, Refused> {
     let Some(results) = page.results else {
         let what = "a page without results".to_owned();
@@ -241,7 +273,7 @@ fn said<R>(
         captured,
         underlying: page.underlying.as_deref().map(ticker::symbol_of),
         unfinished: page.next_url.as_ref().is_some_and(|url| url.text().is_some()),
-        contracts: results.iter().map(read).collect(),
+        contracts: read(results),
     })
 }
 
