@@ -6,10 +6,11 @@ use std::{env, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     "orrery/v1/artifact.proto",
     "orrery/v1/certificate.proto",
     "orrery/v1/common.proto",
+    "orrery/v1/delivery.proto",
     "orrery/v1/epoch.proto",
     "orrery/v1/event.proto",
     "orrery/v1/journal.proto",

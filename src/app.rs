@@ -8,6 +8,7 @@
 mod damage;
 mod feed;
 mod journal;
+mod observe;
 mod outlets;
 mod sealing;
 mod status;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use orrery_journal::units::Seq;
+use orrery_replay::artifact::Header;
 use orrery_replay::catch_up::CatchUpError;
 use orrery_replay::engine::{Engine, Made};
 use orrery_replay::follow::Follower;
@@ -34,6 +36,8 @@ use crate::clock;
 use crate::control;
 use crate::gateway;
 use crate::projector::documents::Documents;
+use crate::projector::inspect::observe::Observations;
+use crate::projector::inspect::{Buses, Inspector, Ours};
 use crate::projector::link::BusUrl;
 use crate::projector::publisher::{Publisher, PublisherConfig};
 use crate::projector::registry::{KeySet, KeySets};
@@ -62,6 +66,8 @@ pub struct Service {
     pub sets: KeySets,
     /// Whether versions of another journal may be overwritten in Redis.
     pub takeover: bool,
+    /// How often Redis is looked at for its metrics; `None`: never.
+    pub observe: Option<Duration>,
     /// Bytes of stored pages that are checked again in a second; 0: none.
     pub scrub: u64,
     /// What replay sessions may take.
@@ -126,19 +132,36 @@ pub fn run(
         let parameters = service.world.parameters().clone();
         let sessions =
             Arc::new(Keeper::new(Arc::clone(&archive), parameters, service.sessions, outlets));
+        let inspector = inspector(&archive, &shelf, service.redis.as_ref(), sets)?;
+        let observations = inspector.clone().zip(service.observe).map(|(inspector, every)| {
+            let observations = Observations::default();
+            let keeping = observations.clone().keep(inspector, every, shutdown.clone());
+            tokio::spawn(keeping);
+            observations
+        });
         let (documents, publishing) =
             deliver(&archive, &shelf, service.redis, service.takeover, sets)?;
         let (stats, publishing) = publishing.unzip();
         let parts = gateway::Parts {
             documents: Arc::new(documents),
             now_ms: clock::now_ms,
-            metrics: status::metrics(&archive, &metrics, of_journal, stats, scrub.clone()),
+            metrics: {
+                let observing = observe::Observing {
+                    archive: Arc::clone(&archive),
+                    metrics: Arc::clone(&metrics),
+                    shelf: Arc::clone(&shelf),
+                    projector: stats.clone(),
+                    redis: observations,
+                };
+                status::metrics(&archive, &metrics, of_journal, stats, scrub.clone(), observing)
+            },
             ready: status::readiness(&archive, &metrics, scrub.clone()),
         };
         let (grpc, _health) = control::services(
             archive.clone(),
             sessions.clone(),
             Arc::clone(&shelf),
+            inspector,
             shutdown.clone(),
         )
         .await?;
@@ -182,6 +205,19 @@ fn outlets(
     let (system, market) = buses.clone();
     let (lineage, runtime) = (lineage(archive)?, Handle::current());
     Ok(Box::new(outlets::RedisOutlets { system, market, lineage, sets, runtime }))
+}
+
+/// What inspects the Redis that is published to, when there is one.
+fn inspector(
+    archive: &Archive,
+    shelf: &Arc<Shelf>,
+    buses: Option<&(BusUrl, BusUrl)>,
+    sets: KeySets,
+) -> anyhow::Result<Option<Inspector>> {
+    let Some((system, market)) = buses.cloned() else { return Ok(None) };
+    let (buses, shelf) = (Buses { system, market }, Arc::clone(shelf));
+    let ours = Ours { sets, allowed: Vec::new() };
+    Ok(Some(Inspector { buses, shelf, lineage: lineage(archive)?, ours }))
 }
 
 type Publishing = (Arc<ProjectorStats>, (CancellationToken, tokio::task::JoinHandle<()>));
@@ -261,6 +297,11 @@ fn fold(
 ) -> Result<(), CatchUpError> {
     let mut deliver = |made: &[Made]| {
         metrics.artifacts.inc_by(made.len() as u64);
+        for Made { artifact, .. } in made {
+            let Header { symbol, family, version, seq_last, epoch, .. } = &artifact.header;
+            let epoch = epoch.map(tracing::field::display);
+            tracing::debug!(seq = seq_last.0, epoch, %symbol, %family, version, "artifact");
+        }
         // At once, so that nobody sees a context without its gravity.
         shelf.place_all(made.iter().map(|m| m.artifact.clone()));
     };
@@ -268,6 +309,7 @@ fn fold(
     while !stop.load(Ordering::Acquire) {
         let reached = follower.step(FOLD_WAIT, &mut deliver)?;
         metrics.fold_seq.set(reached.seq.0 as i64);
+        metrics.fold_recv_ns.set(reached.recv.0);
         damage.look(follower.engine(), metrics);
     }
     let engine = follower.finish(&mut deliver)?;

@@ -43,8 +43,9 @@ mod what_if;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::telemetry::LogFormat;
 use exit::Exit;
 
 /// Event-sourced stream processor for options-market structure.
@@ -86,6 +87,19 @@ pub struct Common {
     /// Log filter, such as `info` or `orrery=debug`.
     #[arg(long, global = true, default_value = "warn", env = "ORRERY_LOG", value_name = "FILTER")]
     pub log: String,
+    /// How log lines look.
+    #[arg(long, global = true, value_enum, default_value_t = LogLines::Text,
+          env = "ORRERY_LOG_FORMAT", value_name = "FORMAT")]
+    pub log_format: LogLines,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum LogLines {
+    /// For people.
+    Text,
+    /// One JSON object in each line.
+    Json,
 }
 
 /// Bytes, KiB, MiB, GiB or TiB.
@@ -157,7 +171,11 @@ enum Command {
 pub fn run() -> ExitCode {
     // Usage errors leave with 2 from inside of clap.
     let cli = Cli::parse();
-    if let Err(why) = crate::telemetry::init_logs(&cli.common.log) {
+    let format = match cli.common.log_format {
+        LogLines::Text => LogFormat::Text,
+        LogLines::Json => LogFormat::Json,
+    };
+    if let Err(why) = crate::telemetry::init_logs(&cli.common.log, format) {
         eprintln!("error: --log: {why}");
         return Exit::Usage.into();
     }

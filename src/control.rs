@@ -10,6 +10,7 @@ mod calls;
 pub mod certificate;
 pub mod client;
 mod convert;
+pub mod delivery;
 pub mod epoch;
 pub mod events;
 pub mod journal;
@@ -29,6 +30,7 @@ use bytes::Bytes;
 use orrery_journal::units::{RecvTime, Seq, TradingDay};
 use orrery_proto::v1::artifact_service_server::ArtifactServiceServer;
 use orrery_proto::v1::certificate_service_server::CertificateServiceServer;
+use orrery_proto::v1::delivery_service_server::DeliveryServiceServer;
 use orrery_proto::v1::epoch_service_server::EpochServiceServer;
 use orrery_proto::v1::journal_service_server::JournalServiceServer;
 use orrery_proto::v1::profile_service_server::ProfileServiceServer;
@@ -43,6 +45,7 @@ use tonic_health::server::HealthReporter;
 
 use crate::market::book::{Book, Spot};
 use crate::market::epoch::{EpochRecord, Moment};
+use crate::projector::inspect::Inspector;
 use crate::shelf::Shelf;
 
 use calls::Calls;
@@ -372,6 +375,7 @@ pub async fn services(
     backend: Arc<dyn Backend>,
     sessions: Arc<dyn session::Sessions>,
     shelf: Arc<Shelf>,
+    delivery: Option<Inspector>,
     shutdown: CancellationToken,
 ) -> Result<(Routes, HealthReporter), ServicesError> {
     let calls = Calls::new(backend);
@@ -405,6 +409,10 @@ pub async fn services(
         .max_decoding_message_size(REQUEST_BYTES_MAX)
         .max_encoding_message_size(REPLY_BYTES_MAX);
 
+    let deliveries = DeliveryServiceServer::new(delivery::Deliveries::new(delivery))
+        .max_decoding_message_size(REQUEST_BYTES_MAX)
+        .max_encoding_message_size(REPLY_BYTES_MAX);
+
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<EpochServiceServer<epoch::Epochs>>().await;
     health.set_serving::<ArtifactServiceServer<artifact::Artifacts>>().await;
@@ -413,6 +421,7 @@ pub async fn services(
     health.set_serving::<ReplaySessionServiceServer<session::ReplaySessions>>().await;
     health.set_serving::<CertificateServiceServer<certificate::Certificates>>().await;
     health.set_serving::<ProfileServiceServer<profiles::ProfileCalls>>().await;
+    health.set_serving::<DeliveryServiceServer<delivery::Deliveries>>().await;
     // Whoever watches health learns of the end before the connection closes.
     let at_end = health.clone();
     tokio::spawn(async move {
@@ -424,6 +433,7 @@ pub async fn services(
         at_end.set_not_serving::<ReplaySessionServiceServer<session::ReplaySessions>>().await;
         at_end.set_not_serving::<CertificateServiceServer<certificate::Certificates>>().await;
         at_end.set_not_serving::<ProfileServiceServer<profiles::ProfileCalls>>().await;
+        at_end.set_not_serving::<DeliveryServiceServer<delivery::Deliveries>>().await;
         at_end.set_service_status("", tonic_health::ServingStatus::NotServing).await;
     });
 
@@ -444,6 +454,7 @@ pub async fn services(
         .add_service(sessions)
         .add_service(profiles)
         .add_service(journals)
-        .add_service(certificates);
+        .add_service(certificates)
+        .add_service(deliveries);
     Ok((routes.routes(), health))
 }

@@ -6,6 +6,7 @@
 
 pub mod breaker;
 pub mod documents;
+pub mod inspect;
 pub mod link;
 pub mod publisher;
 pub mod registry;

@@ -9,19 +9,35 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use tracing_subscriber::EnvFilter;
 
+/// How a log line looks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object in each line: `timestamp`, `level`, `target`, `message`,
+    /// and the fields of the event (`seq`, `epoch`, `family`, ...) beside them.
+    Json,
+}
+
 /// Sends logs that pass `filter` to standard error.
 ///
 /// # Errors
 /// When the filter cannot be read.
-pub fn init_logs(filter: &str) -> Result<(), String> {
+pub fn init_logs(filter: &str, format: LogFormat) -> Result<(), String> {
     let filter = EnvFilter::try_new(filter).map_err(|e| e.to_string())?;
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        .finish();
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // Already set in a process that runs several commands (tests): keep the first.
-    let _ = tracing::subscriber::set_global_default(subscriber);
+    let _ = match format {
+        LogFormat::Text => {
+            let subscriber = subscriber.with_ansi(std::io::stderr().is_terminal());
+            tracing::subscriber::set_global_default(subscriber.finish())
+        }
+        LogFormat::Json => {
+            let subscriber = subscriber.json().flatten_event(true).with_span_list(false);
+            tracing::subscriber::set_global_default(subscriber.finish())
+        }
+    };
     Ok(())
 }
 
@@ -32,6 +48,8 @@ pub struct Metrics {
     pub journal_seq: Gauge,
     /// Last event that the fold has seen.
     pub fold_seq: Gauge,
+    /// Its recv time, ns; not shown, lags are told from it.
+    pub fold_recv_ns: Gauge,
     /// Artifacts made since start.
     pub artifacts: Counter,
     /// Events appended since start.

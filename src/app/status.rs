@@ -7,6 +7,7 @@ use orrery_journal::event::Kind;
 use orrery_journal::{Scrub, Scrubbed};
 
 use super::journal::JournalMetrics;
+use super::observe::Observing;
 use crate::backend::Archive;
 use crate::projector::stats::ProjectorStats;
 use crate::telemetry::{self, Metrics};
@@ -21,6 +22,7 @@ pub fn metrics(
     journal: Arc<JournalMetrics>,
     projector: Option<Arc<ProjectorStats>>,
     scrub: Option<Arc<Scrub>>,
+    observing: Observing,
 ) -> Arc<dyn Fn() -> String + Send + Sync> {
     let mut registry = metrics.registry();
     journal.register(&mut registry);
@@ -49,6 +51,7 @@ pub fn metrics(
                 let _ = writeln!(lines, "orrery_projector_{name} {value}");
             }
         }
+        lines.push_str(&observing.lines());
         text.insert_str(end, &lines);
         text
     })

@@ -117,6 +117,7 @@ pub fn run(common: &Common, command: &Demo) -> anyhow::Result<Exit> {
         redis,
         takeover: command.listener.redis_takeover,
         sets: command.listener.sets(),
+        observe: command.listener.observe(),
         scrub: command.listener.scrub_mib_per_second << 20,
         sessions: command.listener.sessions(),
         world,

@@ -4,6 +4,9 @@ use std::process::ExitCode;
 
 use orrery_journal::OpenError;
 
+use crate::projector::inspect::InspectError;
+use crate::projector::inspect::repair::RepairError;
+
 /// How a command ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Exit {
@@ -13,6 +16,8 @@ pub enum Exit {
     Finding,
     /// 2: it could not run: usage or environment.
     Usage,
+    /// 69: what was to be looked at cannot be reached.
+    Unreachable,
     /// 65: the journal is damaged, so it was not opened and nothing was written.
     Corrupt,
 }
@@ -21,6 +26,12 @@ impl Exit {
     /// The code of a command that could not run.
     #[must_use]
     pub fn of(error: &anyhow::Error) -> Exit {
+        if let Some(RepairError::Inspect(_)) = error.downcast_ref() {
+            return Exit::Unreachable;
+        }
+        if error.downcast_ref::<InspectError>().is_some() {
+            return Exit::Unreachable;
+        }
         match error.downcast_ref::<OpenError>() {
             Some(refused) if refused.is_damage() => Exit::Corrupt,
             _ => Exit::Usage,
@@ -35,6 +46,7 @@ impl From<Exit> for ExitCode {
             Exit::Finding => 1,
             Exit::Usage => 2,
             Exit::Corrupt => 65,
+            Exit::Unreachable => 69,
         })
     }
 }

@@ -1,4 +1,10 @@
-//! `orrery redis`: what the projector may write.
+//! `orrery redis`: what the projector may write, how Redis is, what may not
+//! stand there, and how it is mended.
+
+mod audit;
+mod health;
+mod place;
+mod repair;
 
 use clap::{Args, Subcommand};
 
@@ -19,6 +25,9 @@ enum Command {
     ///
     /// Example: orrery redis keys --set marketswarm --json
     Keys(Keys),
+    Health(health::HealthCommand),
+    Audit(audit::AuditCommand),
+    Repair(repair::RepairCommand),
 }
 
 #[derive(Debug, Args)]
@@ -32,6 +41,9 @@ struct Keys {
 pub fn run(common: &Common, command: &Redis) -> anyhow::Result<Exit> {
     match &command.command {
         Command::Keys(asked) => keys(common, asked),
+        Command::Health(command) => health::run(common, command),
+        Command::Audit(command) => audit::run(common, command),
+        Command::Repair(command) => repair::run(common, command),
     }
 }
 

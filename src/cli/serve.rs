@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
@@ -74,6 +75,11 @@ pub struct Listener {
     #[arg(long, env = "ORRERY_REDIS_SETS", value_name = "SET,...", requires = "redis",
           value_delimiter = ',', default_values = ["marketswarm", "orrery"])]
     pub redis_sets: Vec<KeySet>,
+    /// Seconds between two looks at Redis for its metrics (keys, findings,
+    /// memory, round trips); 0 looks never.
+    #[arg(long, default_value_t = 60, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u64).range(..=86_400))]
+    pub redis_observe: u64,
     /// MiB of stored pages that are read and checked again in a second, round
     /// and round, while serving; 0 turns it off.
     #[arg(long, default_value_t = 4, value_name = "MIB", value_parser = clap::value_parser!(u64).range(..=65_536))]
@@ -100,6 +106,12 @@ impl Listener {
     #[must_use]
     pub fn sets(&self) -> KeySets {
         KeySets::of(self.redis_sets.iter().copied())
+    }
+
+    /// How often Redis is looked at.
+    #[must_use]
+    pub fn observe(&self) -> Option<Duration> {
+        (self.redis_observe > 0).then(|| Duration::from_secs(self.redis_observe))
     }
 
     /// The buses, when Redis is configured.
@@ -139,6 +151,7 @@ pub fn run(common: &Common, command: &Serve) -> anyhow::Result<Exit> {
         redis,
         takeover: command.listener.redis_takeover,
         sets: command.listener.sets(),
+        observe: command.listener.observe(),
         scrub: command.listener.scrub_mib_per_second << 20,
         sessions: command.listener.sessions(),
         world,

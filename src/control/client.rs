@@ -2,6 +2,7 @@
 //! that holds the data directory.
 
 mod certificates;
+mod delivery;
 mod events;
 mod profiles;
 pub mod session;

@@ -17,6 +17,7 @@ mod buses;
 mod call;
 mod job;
 mod ledger;
+mod once;
 mod pass;
 mod reconcile;
 

@@ -20,7 +20,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("bundle", &[]),
     ("telemetry", &[]),
     ("projector", &["market", "models", "shelf", "clock"]),
-    ("control", &["market", "shelf"]),
+    ("control", &["market", "projector", "shelf"]),
     ("gateway", &["market", "projector"]),
     ("backend", &["bundle", "control", "market", "models", "partition", "world", "clock"]),
     (
@@ -56,6 +56,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "models",
             "partition",
             "projector",
+            "shelf",
             "telemetry",
             "views",
             "world",

@@ -24,6 +24,7 @@ mod grpc;
 mod heatmap;
 mod http;
 mod import;
+mod inspect;
 mod live;
 mod lossless;
 mod ops;

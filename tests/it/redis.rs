@@ -3,7 +3,7 @@
 
 mod epochs;
 mod faults;
-mod reader;
+pub mod reader;
 mod sets;
 
 use std::sync::Arc;

@@ -72,10 +72,15 @@ impl Served {
         let (address, task) = runtime.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
             let address = listener.local_addr().expect("its address");
-            let (grpc, _health) =
-                control::services(backend.clone(), sessions, Arc::clone(&shelf), shutdown.clone())
-                    .await
-                    .expect("services");
+            let (grpc, _health) = control::services(
+                backend.clone(),
+                sessions,
+                Arc::clone(&shelf),
+                None,
+                shutdown.clone(),
+            )
+            .await
+            .expect("services");
             let is_ready = Arc::clone(&ready);
             let parts = Parts {
                 documents: Arc::new(Documents::local(Arc::clone(&shelf))),

@@ -13,6 +13,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("g++", "g++"),
     ("python3", "python3"),
     ("strace", "strace"),
+    ("promtool", "prometheus"),
 ];
 
 /// Where the Python of the oracles lives.
