@@ -13,7 +13,7 @@ use super::{Common, epochs, open, output, sync};
 use crate::clock::{self, Stopwatch};
 use crate::feeds::Format;
 use crate::import::{
-    ImportOptions, ImportReport, Input, Outcome, Progress, import, is_export, rebuild,
+    ImportOptions, ImportReport, Input, Outcome, Progress, RebuildError, import, is_export, rebuild,
 };
 use crate::partition::Partition;
 
@@ -112,6 +112,14 @@ pub fn run(common: &Common, command: &Import) -> anyhow::Result<Exit> {
         }
         _ => calendar,
     };
+    if exports > 0 && !common.data_dir().join("journal").exists() {
+        // Nothing is made where nothing can come in.
+        let manifest = crate::export::read::manifest(&inputs[0].path)?;
+        let (path, first) = (inputs[0].path.clone(), Seq(manifest.first_seq));
+        if first > Seq::BEFORE_FIRST.next() {
+            return Err(RebuildError::Later { path, first, head: Seq::BEFORE_FIRST }.into());
+        }
+    }
     let data = open::or_create(common, calendar, command.sync.mode())?;
     let watch = Stopwatch::start();
     let report = append(command, &data, &inputs)?;

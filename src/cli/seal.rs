@@ -3,15 +3,17 @@
 
 use std::ops::ControlFlow;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use orrery_journal::event::{Draft, DraftBody, InstrumentRef};
 use orrery_journal::units::TradingDay;
+use orrery_replay::certificate::facts::FactsError;
 use orrery_replay::certificate::text::FieldDifference;
 use serde::Serialize;
 
 use super::exit::Exit;
 use super::{Common, open, output};
+use crate::backend::sealing::SealingError;
 use crate::backend::{Archive, sealing};
 use crate::clock;
 use crate::control::certificate::{Kept, Sealed, Verified};
@@ -140,7 +142,20 @@ fn here(
         ControlFlow::Continue(())
     });
     bar.finish_and_clear();
-    Ok(sealed?)
+    match sealed {
+        Err(error @ SealingError::Facts(FactsError::Open { .. })) if is_over(archive, day)? => {
+            Err(anyhow!(error).context(format!("`orrery seal {day} --close` ends the day first")))
+        }
+        sealed => Ok(sealed?),
+    }
+}
+
+/// Whether the calendar has ended the day.
+fn is_over(archive: &Archive, day: TradingDay) -> anyhow::Result<bool> {
+    let journal = archive.journal();
+    let days = journal.days()?;
+    let newest = days.last().filter(|last| last.day == day);
+    Ok(newest.is_some_and(|last| sealing::end_of(journal, day, last.last_recv) <= clock::now()))
 }
 
 /// Journals that the next day has begun, if a day is the newest and over.

@@ -94,6 +94,7 @@ fn a_day_is_certified_once_and_its_certificate_outlives_what_was_derived() {
     // can be closed, and the next certificate opens where this one closes.
     let refused = orrery.run(&["seal", DAYS[3]]).expect(2).stderr;
     assert!(refused.contains("is not over"), "{refused}");
+    assert!(refused.contains(&format!("orrery seal {} --close", DAYS[3])), "{refused}");
     assert!(orrery.run(&["seal", "2026-03-20"]).expect(2).stderr.contains("no events"));
     assert!(orrery.run(&["seal", "tomorrow"]).expect(2).stderr.contains("no date"));
     orrery.run(&["seal", DAYS[3], "--close"]).expect(0);

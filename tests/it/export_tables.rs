@@ -382,6 +382,10 @@ fn every_kind_of_event_comes_back_from_json_lines_and_fits_the_other_forms() {
         |from: &str| rebuild(&again, &writer, &at(from), &ImportOptions::default(), &mut |_| {});
     let refused = import("second").expect_err("too early").to_string();
     assert!(refused.contains("import the days before first"), "{refused}");
+    let nothing = Orrery::new();
+    let refused = nothing.run(&["import", text(&at("second"))]).expect(2).stderr;
+    assert!(refused.contains("import the days before first"), "{refused}");
+    assert!(!nothing.data().join("journal").exists(), "nothing is begun");
     for (from, added) in [("first", 13), ("first", 0), ("second", 13)] {
         assert_eq!(import(from).expect("taken").added, added);
     }
