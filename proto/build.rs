@@ -6,7 +6,9 @@ use std::{env, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 10] = [
+const FILES: [&str; 12] = [
+    "orrery/v1/admin.proto",
+    "orrery/v1/annotation.proto",
     "orrery/v1/artifact.proto",
     "orrery/v1/certificate.proto",
     "orrery/v1/common.proto",

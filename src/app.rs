@@ -5,8 +5,10 @@
 //! thread folds what is durable and puts artifacts on the shelf. Everything that
 //! talks to the network runs on the runtime and only reads the shelf.
 
+mod beats;
 mod damage;
 mod feed;
+mod frames;
 mod journal;
 mod observe;
 mod outlets;
@@ -31,6 +33,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::backend::Archive;
+use crate::backend::pulse::Pulse;
 use crate::backend::sessions::{Keeper, Limits, Outlets};
 use crate::clock;
 use crate::control;
@@ -116,6 +119,11 @@ pub fn run(
     let shelf = Arc::new(Shelf::default());
     shelf.place_all(archive.newest()?);
     let failed = CancellationToken::new();
+    archive.pulse().set_frames(frames::read);
+    let beats = match &service.feed {
+        None => Some(beats::start(&archive)?),
+        Some(_) => None,
+    };
     let feeding = match service.feed {
         Some(feed) => Some(feed::start(&archive, feed, Arc::clone(&metrics), failed.clone())?),
         None => None,
@@ -157,11 +165,13 @@ pub fn run(
             },
             ready: status::readiness(&archive, &metrics, scrub.clone()),
         };
+        let ready_for_grpc = Arc::clone(&parts.ready);
         let (grpc, _health) = control::services(
             archive.clone(),
             sessions.clone(),
             Arc::clone(&shelf),
             inspector,
+            ready_for_grpc,
             shutdown.clone(),
         )
         .await?;
@@ -179,6 +189,8 @@ pub fn run(
         drop(certifying);
         // The order of the tick: nothing that was taken may miss the steps after.
         let pen = archive.clone();
+        pen.pulse().close();
+        drop(beats);
         let drained = tokio::task::spawn_blocking(move || drain(feeding, &pen, folding));
         let drained = drained.await.map_err(|e| anyhow!("the pipeline ended badly: {e}"))?;
         if let Some((stop, task)) = publishing {
@@ -278,8 +290,10 @@ fn start_fold(
         archive.options(),
     );
     let (stopping, shelf, metrics) = (Arc::clone(&stop), Arc::clone(shelf), Arc::clone(metrics));
+    let archive = Arc::clone(archive);
     let thread = std::thread::Builder::new().name("fold".to_owned()).spawn(move || {
-        let folded = fold(follower, &stopping, &shelf, &metrics);
+        let folded = fold(follower, archive.pulse(), &stopping, &shelf, &metrics);
+        archive.pulse().stop();
         if folded.is_err() {
             failed.cancel();
         }
@@ -291,6 +305,7 @@ fn start_fold(
 /// Folds what becomes durable until told to stop, then the rest.
 fn fold(
     mut follower: Follower,
+    pulse: &Pulse,
     stop: &AtomicBool,
     shelf: &Shelf,
     metrics: &Metrics,
@@ -310,6 +325,7 @@ fn fold(
         let reached = follower.step(FOLD_WAIT, &mut deliver)?;
         metrics.fold_seq.set(reached.seq.0 as i64);
         metrics.fold_recv_ns.set(reached.recv.0);
+        pulse.beat(reached, || follower.checkpoint().map_err(|e| e.to_string()));
         damage.look(follower.engine(), metrics);
     }
     let engine = follower.finish(&mut deliver)?;

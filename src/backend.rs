@@ -4,13 +4,17 @@
 //! Everything here only reads. A question about a moment is answered from the
 //! state folded up to that moment, so nothing after it can be seen.
 
+mod administration;
 pub mod annotating;
 mod answers;
+mod appending;
 mod corrected;
+mod lookup;
 pub mod operations;
 mod points;
 pub mod profiles;
 pub mod proving;
+pub mod pulse;
 pub mod reading;
 pub mod sealing;
 pub mod sessions;
@@ -51,6 +55,7 @@ pub struct Archive {
     pen: Mutex<Option<Arc<Writer>>>,
     /// Who lets time pass while something is said.
     passes: Mutex<TimePasses>,
+    pulse: pulse::Pulse,
 }
 
 impl Archive {
@@ -71,6 +76,7 @@ impl Archive {
             state: Mutex::default(),
             pen: Mutex::default(),
             passes: Mutex::default(),
+            pulse: pulse::Pulse::default(),
         }
     }
 
@@ -95,6 +101,12 @@ impl Archive {
     #[must_use]
     pub const fn journal(&self) -> &Journal {
         &self.journal
+    }
+
+    /// The process that serves it.
+    #[must_use]
+    pub const fn pulse(&self) -> &pulse::Pulse {
+        &self.pulse
     }
 
     /// The journal's one writer, shared by all who append.

@@ -34,10 +34,12 @@ mod restore;
 mod seal;
 mod selector;
 mod serve;
+mod server;
 mod session;
 mod show;
 mod sync;
 mod verify;
+mod watch;
 mod what_if;
 
 use std::path::{Path, PathBuf};
@@ -135,6 +137,7 @@ enum Command {
     Import(import::Import),
     Export(export::Export),
     Serve(serve::Serve),
+    Server(server::ServerCommand),
     Replay(replay::Replay),
     Play(play::Play),
     Session(session::SessionCommand),
@@ -185,6 +188,7 @@ pub fn run() -> ExitCode {
         Command::Import(command) => import::run(&common, &command),
         Command::Export(command) => export::run(&common, &command),
         Command::Serve(command) => serve::run(&common, &command),
+        Command::Server(command) => server::run(&common, &command),
         Command::Replay(command) => replay::run(&common, &command),
         Command::Play(command) => play::run(&common, &command),
         Command::Session(command) => session::run(&common, &command),

@@ -5,6 +5,9 @@
 //! no disk and no clock. Whoever wires the house implements [`Backend`] over
 //! journal, replay and partitions.
 
+pub mod admin;
+pub mod annotations;
+pub mod append;
 pub mod artifact;
 mod calls;
 pub mod certificate;
@@ -14,6 +17,7 @@ pub mod delivery;
 pub mod epoch;
 pub mod events;
 pub mod journal;
+pub mod lookup;
 mod page;
 pub mod point;
 pub mod profiles;
@@ -28,6 +32,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use orrery_journal::units::{RecvTime, Seq, TradingDay};
+use orrery_proto::v1::admin_service_server::AdminServiceServer;
+use orrery_proto::v1::annotation_service_server::AnnotationServiceServer;
 use orrery_proto::v1::artifact_service_server::ArtifactServiceServer;
 use orrery_proto::v1::certificate_service_server::CertificateServiceServer;
 use orrery_proto::v1::delivery_service_server::DeliveryServiceServer;
@@ -228,6 +234,14 @@ pub enum BackendError {
         /// What is wrong with it, and what would be right.
         why: String,
     },
+    /// The same of a field that is named as it is asked.
+    #[error("{field}: {why}")]
+    Field {
+        /// The field.
+        field: String,
+        /// What is wrong with it, and what would be right.
+        why: String,
+    },
     /// There is nothing of the kind from here on.
     #[error("{0}")]
     NoneLeft(String),
@@ -254,6 +268,10 @@ pub enum BackendError {
 /// are called on threads where that is allowed.
 pub trait Backend:
     journal::Operations
+    + lookup::Lookup
+    + append::Appending
+    + annotations::Annotating
+    + admin::Administration
     + certificate::Certifying
     + point::Points
     + profiles::Profiles
@@ -359,6 +377,9 @@ pub trait Backend:
     ) -> Result<ReplaySummary, BackendError>;
 }
 
+/// Says whether the process is ready, or why it is not.
+pub type Ready = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+
 /// The services did not come up.
 #[derive(Debug, thiserror::Error)]
 #[error("the schema's descriptors cannot be served")]
@@ -376,6 +397,7 @@ pub async fn services(
     sessions: Arc<dyn session::Sessions>,
     shelf: Arc<Shelf>,
     delivery: Option<Inspector>,
+    ready: Ready,
     shutdown: CancellationToken,
 ) -> Result<(Routes, HealthReporter), ServicesError> {
     let calls = Calls::new(backend);
@@ -396,8 +418,20 @@ pub async fn services(
     let journals = JournalServiceServer::new(journals)
         .max_decoding_message_size(REQUEST_BYTES_MAX)
         .max_encoding_message_size(REPLY_BYTES_MAX);
-    let certificates = certificate::Certificates::new(calls.clone(), shutdown.clone());
-    let certificates = CertificateServiceServer::new(certificates)
+    let certificates = Arc::new(certificate::Certificates::new(calls.clone(), shutdown.clone()));
+    let admin = admin::Admin::new(
+        calls.clone(),
+        Arc::clone(&certificates),
+        Arc::clone(&sessions),
+        ready,
+        shutdown.clone(),
+    );
+    let admin = AdminServiceServer::new(admin).max_decoding_message_size(REQUEST_BYTES_MAX);
+    let annotations = annotations::AnnotationCalls::new(calls.clone());
+    let annotations = AnnotationServiceServer::new(annotations)
+        .max_decoding_message_size(REQUEST_BYTES_MAX)
+        .max_encoding_message_size(REPLY_BYTES_MAX);
+    let certificates = CertificateServiceServer::from_arc(certificates)
         .max_decoding_message_size(REQUEST_BYTES_MAX)
         .max_encoding_message_size(REPLY_BYTES_MAX);
     let replays = ReplayServiceServer::new(replay::Replays::new(calls, shutdown.clone()))
@@ -422,6 +456,8 @@ pub async fn services(
     health.set_serving::<CertificateServiceServer<certificate::Certificates>>().await;
     health.set_serving::<ProfileServiceServer<profiles::ProfileCalls>>().await;
     health.set_serving::<DeliveryServiceServer<delivery::Deliveries>>().await;
+    health.set_serving::<AnnotationServiceServer<annotations::AnnotationCalls>>().await;
+    health.set_serving::<AdminServiceServer<admin::Admin>>().await;
     // Whoever watches health learns of the end before the connection closes.
     let at_end = health.clone();
     tokio::spawn(async move {
@@ -434,6 +470,8 @@ pub async fn services(
         at_end.set_not_serving::<CertificateServiceServer<certificate::Certificates>>().await;
         at_end.set_not_serving::<ProfileServiceServer<profiles::ProfileCalls>>().await;
         at_end.set_not_serving::<DeliveryServiceServer<delivery::Deliveries>>().await;
+        at_end.set_not_serving::<AnnotationServiceServer<annotations::AnnotationCalls>>().await;
+        at_end.set_not_serving::<AdminServiceServer<admin::Admin>>().await;
         at_end.set_service_status("", tonic_health::ServingStatus::NotServing).await;
     });
 
@@ -454,6 +492,8 @@ pub async fn services(
         .add_service(sessions)
         .add_service(profiles)
         .add_service(journals)
+        .add_service(annotations)
+        .add_service(admin)
         .add_service(certificates)
         .add_service(deliveries);
     Ok((routes.routes(), health))

@@ -75,6 +75,18 @@ impl Follower {
         self.finish(deliver)
     }
 
+    /// Writes a checkpoint of the folds as they are now; nothing where nothing
+    /// has been folded yet.
+    ///
+    /// # Errors
+    /// See [`CatchUpError`].
+    pub fn checkpoint(&self) -> Result<(), CatchUpError> {
+        match self.engine.position() == Head::default() {
+            true => Ok(()),
+            false => self.tail.checkpoint(&self.engine, Purpose::Passing),
+        }
+    }
+
     /// Folds whatever is durable by now, writes a checkpoint and gives the
     /// engine back.
     ///

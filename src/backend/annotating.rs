@@ -110,7 +110,7 @@ struct Names<'a> {
 ///
 /// # Errors
 /// A sentence that says what would be right.
-fn check(json: &[u8]) -> Result<(), String> {
+pub(super) fn check(json: &[u8]) -> Result<(), String> {
     if json.len() > ANNOTATION_BYTES_MAX {
         return Err(format!("it has {} bytes; {ANNOTATION_BYTES_MAX} may be", json.len()));
     }

@@ -211,7 +211,7 @@ fn beyond(journal: &Journal, seq: Seq) -> BackendError {
 }
 
 /// The first event that retention has left.
-fn kept(journal: &Journal) -> Result<Seq, BackendError> {
+pub(super) fn kept(journal: &Journal) -> Result<Seq, BackendError> {
     let days = journal.days().map_err(answers::read)?;
     let dropped = days.iter().rfind(|day| day.dropped);
     Ok(dropped.map_or(Seq::FIRST, |day| day.last.next()))

@@ -27,6 +27,7 @@ enum Command {
     Show(Show),
     Diff(Diff),
     Lineage(Lineage),
+    Watch(super::watch::Watch),
 }
 
 /// Show where an artifact comes from: the versions before it, with the events
@@ -150,12 +151,17 @@ impl From<&Header> for HeaderView {
 }
 
 pub fn run(common: &Common, command: &Artifacts) -> anyhow::Result<Exit> {
+    if let Command::Watch(watch) = &command.command {
+        return super::watch::run(common, watch);
+    }
     let archive = open::archive(common)?;
     match &command.command {
         Command::List(list) => run_list(common, &archive, list),
         Command::Show(show) => run_show(common, &archive, show),
         Command::Diff(diff) => run_diff(common, &archive, diff),
         Command::Lineage(lineage) => run_lineage(common, &archive, lineage),
+        // Asked of a server, above.
+        Command::Watch(_) => Ok(Exit::Fine),
     }
 }
 

@@ -33,7 +33,7 @@ pub struct Seal {
     day: String,
     /// End the newest day first, if the calendar has ended it: journal that the
     /// next day began. Nothing older can be imported then.
-    #[arg(long, conflicts_with = "connect")]
+    #[arg(long)]
     close: bool,
     /// Certify it once more, under the next number, because other definitions
     /// make other artifacts of it now.
@@ -115,9 +115,10 @@ pub fn seal(common: &Common, command: &Seal) -> anyhow::Result<Exit> {
             open::catch_up(&archive)?;
             here(&archive, day, command.again, origin)?
         }
-        open::Reach::Server(_) if command.close => {
-            bail!("a server holds the data directory: its feed ends the day")
+        open::Reach::Server(_) if command.close && origin.is_some() => {
+            bail!("a server has named its log when it started; leave --origin out")
         }
+        open::Reach::Server(client) if command.close => client.seal_closing(day, command.again)?,
         open::Reach::Server(mut client) => client.seal(day, command.again, origin)?,
     };
     if common.json {

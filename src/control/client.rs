@@ -4,8 +4,10 @@
 mod certificates;
 mod delivery;
 mod events;
+pub mod input;
 mod profiles;
 pub mod session;
+pub mod watch;
 
 use std::path::Path;
 use std::time::Duration;

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use orrery_journal::event::OptionRight;
+use orrery_journal::event::{Kind, OptionRight};
 use orrery_journal::units::{Price, TradingDay};
 use orrery_proto::v1;
 use orrery_proto::v1::epoch_service_server::EpochService;
 use tonic::{Code, Request, Response, Status};
 
 use super::calls::{Calls, deadline};
+use super::events::{self, EventFilter};
+use super::lookup::{Bounds, Part};
 use super::page::{self, Page};
 use super::status::{invalid, refusal};
 use super::{AsOf, convert};
@@ -153,6 +155,34 @@ impl EpochService for Epochs {
                     epoch_id: topology.id.to_string(),
                     moment: Some(convert::moment(plane.moment)),
                     spot: plane.spot.map(|spot| spot.value),
+                })
+            })
+            .await
+            .map(Response::new)
+    }
+
+    async fn list_contract_history(
+        &self,
+        request: Request<v1::ListContractHistoryRequest>,
+    ) -> Result<Response<v1::ListContractHistoryResponse>, Status> {
+        let deadline = deadline(&request);
+        let mut asked = request.into_inner();
+        let ticker = convert::name("ticker", &asked.ticker)?.to_owned();
+        let size = page::size(std::mem::take(&mut asked.page_size), 500, 5000)?;
+        let token = std::mem::take(&mut asked.page_token);
+        let of = page::fingerprint("ListContractHistory", &asked);
+        let mut kinds = vec![Kind::Quote];
+        kinds.extend(asked.trades.then_some(Kind::Trade));
+        let bounds = Bounds { day: asked.day, from: asked.from, to: asked.to };
+        let filter = EventFilter { kinds, tickers: vec![ticker] };
+        let part = Part::new(bounds, filter, size, of, &token)?;
+        self.calls
+            .ask(deadline, move |backend| {
+                let found = part.read(backend, &mut |_| true)?;
+                Ok(v1::ListContractHistoryResponse {
+                    events: found.events.iter().map(|e| events::message(e, false)).collect(),
+                    next_page_token: found.next,
+                    to_seq: found.to.0,
                 })
             })
             .await

@@ -122,6 +122,14 @@ pub(super) fn range(said: v1::ReadRangeRequest) -> Result<EventRange, Status> {
     };
     let from_time = time("from_time", said.from_time)?;
     let to_time = time("to_time", said.to_time)?;
+    if said.from_seq > said.to_seq && said.to_seq > 0 {
+        return Err(invalid("to_seq", "lies before from_seq"));
+    }
+    if let (Some(Edge::Time(from)), Some(Edge::Time(to))) = (from_time, to_time)
+        && from > to
+    {
+        return Err(invalid("to_time", "lies before from_time"));
+    }
     Ok(EventRange {
         day: said.day.map(|day| trading_day("day", Some(day))).transpose()?,
         from: seq(said.from_seq).into_iter().chain(from_time).collect(),

@@ -1,5 +1,6 @@
 //! `JournalService`: the journal's events, proofs, numbers, copies and upkeep.
 
+mod finding;
 mod reading;
 
 use std::ops::ControlFlow;
@@ -17,13 +18,16 @@ use tokio::sync::mpsc;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Code, Request, Response, Status, Streaming};
 
+use super::append;
 use super::calls::{Calls, deadline};
 use super::events::{EventFilter, EventRange, Found, ReadDone, Start, Tailed};
 use super::proving::{self, Given, SignedCheckpoint, Wanted};
 use super::status::{invalid, refusal, status_of};
 use super::{BackendError, convert};
+
+pub(super) use self::reading::{Sending, Streams};
 
 /// Bytes of a bundle in one message.
 const BUNDLE_PIECE: usize = 256 * 1024;
@@ -106,7 +110,9 @@ pub struct Journals {
     calls: Calls,
     /// Whether a copy or a compaction runs; one at a time.
     busy: Arc<AtomicBool>,
-    streams: reading::Streams,
+    streams: Streams,
+    /// Streams that write have places of their own.
+    appends: Streams,
     shutdown: CancellationToken,
 }
 
@@ -121,8 +127,9 @@ impl Drop for Busy {
 
 impl Journals {
     pub(super) fn new(calls: Calls, shutdown: CancellationToken) -> Journals {
-        let streams = reading::Streams::new(shutdown.clone());
-        Journals { calls, busy: Arc::default(), streams, shutdown }
+        let streams = Streams::new(shutdown.clone());
+        let appends = Streams::new(shutdown.clone());
+        Journals { calls, busy: Arc::default(), streams, appends, shutdown }
     }
 
     fn admit(&self) -> Result<Busy, Status> {
@@ -254,6 +261,60 @@ impl JournalService for Journals {
         let origin = request.into_inner().origin;
         let key = self.calls.ask(patience, move |b| b.key(proving::origin(&origin))).await?;
         Ok(Response::new(v1::GetKeyResponse { key }))
+    }
+
+    type AppendStream = ReceiverStream<Result<v1::AppendResponse, Status>>;
+
+    async fn append(
+        &self,
+        request: Request<Streaming<v1::AppendRequest>>,
+    ) -> Result<Response<Self::AppendStream>, Status> {
+        let asked = request.into_inner();
+        append::append(&self.appends, self.calls.backend(), asked).map(Response::new)
+    }
+
+    async fn list_days(
+        &self,
+        request: Request<v1::ListDaysRequest>,
+    ) -> Result<Response<v1::ListDaysResponse>, Status> {
+        finding::days(self, request).await
+    }
+
+    async fn list_gaps(
+        &self,
+        request: Request<v1::ListGapsRequest>,
+    ) -> Result<Response<v1::ListGapsResponse>, Status> {
+        finding::gaps(self, request).await
+    }
+
+    async fn list_quarantine(
+        &self,
+        request: Request<v1::ListQuarantineRequest>,
+    ) -> Result<Response<v1::ListQuarantineResponse>, Status> {
+        finding::quarantine(self, request).await
+    }
+
+    async fn get_event(
+        &self,
+        request: Request<v1::GetEventRequest>,
+    ) -> Result<Response<v1::GetEventResponse>, Status> {
+        finding::event(self, request).await
+    }
+
+    async fn get_page(
+        &self,
+        request: Request<v1::GetPageRequest>,
+    ) -> Result<Response<v1::GetPageResponse>, Status> {
+        finding::page(self, request).await
+    }
+
+    type GetBlobStream = ReceiverStream<Result<v1::GetBlobResponse, Status>>;
+
+    async fn get_blob(
+        &self,
+        request: Request<v1::GetBlobRequest>,
+    ) -> Result<Response<Self::GetBlobStream>, Status> {
+        finding::blob(self, request).await
     }
 
     async fn compact(

@@ -577,12 +577,14 @@ fn a_server_certifies_the_day_that_ended_and_answers_for_the_others() {
     for (args, why) in [
         (&["seal", DAYS[3]][..], "is not over"),
         (&["seal", "2001-01-01"], "no day"),
-        (&["seal", DAYS[3], "--close"], "a server holds"),
         (&["certificate", DAYS[1], "--verify"], "no certificate"),
     ] {
         let refused = orrery.run(args).expect(2).stderr;
         assert!(refused.contains(why), "{args:?}: {refused}");
     }
+    // The newest one, which the calendar has ended and no event has.
+    let closed = orrery.run(&["seal", DAYS[3], "--close", "--json"]).expect(0).json();
+    assert_eq!(closed["day"], json!(DAYS[3]));
     let artifact = ["artifact", "SPY", "spot", "3"];
     check(&orrery, &prove(&orrery, &artifact), &key, &[]).expect(0);
     check(&orrery, &prove(&orrery, &["day", DAYS[2]]), &key, &[]).expect(0);

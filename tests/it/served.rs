@@ -9,9 +9,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use orrery::control::admin::{Administration, ServerStatus};
+use orrery::control::annotations::{Annotating, Annotation, WantedAnnotations};
+use orrery::control::append::{Appending, Pending, Record, Refusal};
 use orrery::control::certificate::{self, Certifying, Rotated, Sealed, Verified};
 use orrery::control::events::{EventFilter, EventRange, Found, ReadDone, Start, Tailed};
 use orrery::control::journal::Operations;
+use orrery::control::lookup::{Lookup, Placed, WhichEvent, WhichPage};
 use orrery::control::point::{CellPart, Point, Points, Said, When};
 use orrery::control::profiles::{Definitions, Order, Profiles, Reported, Standing};
 use orrery::control::proving::{Given, SignedCheckpoint, Wanted, WantedCertificate};
@@ -28,7 +32,7 @@ use orrery::projector::documents::Documents;
 use orrery::shelf::Shelf;
 use orrery_journal::event::OptionRight;
 use orrery_journal::units::{Address, InstrumentId, Price, RecvTime, Seq, TradingDay};
-use orrery_journal::{Copied, CopyProgress, Stat};
+use orrery_journal::{Copied, CopyProgress, DaySummary, Head, SealedPage, Stat};
 use orrery_replay::artifact::{Artifact, Header};
 use orrery_replay::fold::EpochId;
 use serde_json::{Value, json};
@@ -72,15 +76,7 @@ impl Served {
         let (address, task) = runtime.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
             let address = listener.local_addr().expect("its address");
-            let (grpc, _health) = control::services(
-                backend.clone(),
-                sessions,
-                Arc::clone(&shelf),
-                None,
-                shutdown.clone(),
-            )
-            .await
-            .expect("services");
+            let (grpc, _health) = services(&backend, sessions, &shelf, &ready, &shutdown).await;
             let is_ready = Arc::clone(&ready);
             let parts = Parts {
                 documents: Arc::new(Documents::local(Arc::clone(&shelf))),
@@ -137,6 +133,21 @@ impl Served {
         let Some(task) = self.task.take() else { return true };
         self.runtime.block_on(async { tokio::time::timeout(patience, task).await.is_ok() })
     }
+}
+
+async fn services(
+    backend: &Arc<Fake>,
+    sessions: Arc<dyn Sessions>,
+    shelf: &Arc<Shelf>,
+    ready: &Arc<Mutex<Result<(), String>>>,
+    shutdown: &CancellationToken,
+) -> (tonic::service::Routes, tonic_health::server::HealthReporter) {
+    let is_ready = Arc::clone(ready);
+    let ready: control::Ready = Arc::new(move || is_ready.lock().expect("not poisoned").clone());
+    let (shelf, shutdown) = (Arc::clone(shelf), shutdown.clone());
+    control::services(backend.clone(), sessions, shelf, None, ready, shutdown)
+        .await
+        .expect("services")
 }
 
 impl Drop for Served {
@@ -673,5 +684,65 @@ impl Backend for Fake {
                 replayed: "5.26".into(),
             }),
         })
+    }
+}
+
+/// What this backend leaves to the real one; `tests/it/journaling.rs` has it.
+fn elsewhere<T>() -> Result<T, BackendError> {
+    Err(BackendError::Unavailable("not in this backend".into()))
+}
+
+impl Lookup for Fake {
+    fn days(&self) -> Result<Vec<(DaySummary, Option<u32>)>, BackendError> {
+        elsewhere()
+    }
+
+    fn event(&self, _: WhichEvent) -> Result<Placed, BackendError> {
+        elsewhere()
+    }
+
+    fn page(&self, _: WhichPage) -> Result<SealedPage, BackendError> {
+        elsewhere()
+    }
+
+    fn blob(&self, _: Address) -> Result<Bytes, BackendError> {
+        elsewhere()
+    }
+
+    fn source(&self, _: u16) -> String {
+        String::new()
+    }
+}
+
+impl Appending for Fake {
+    fn judge(&self, _: &Record) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn append(&self, _: &str, _: Vec<Record>) -> Result<Pending, BackendError> {
+        elsewhere()
+    }
+}
+
+impl Annotating for Fake {
+    fn annotations(
+        &self,
+        _: &WantedAnnotations,
+    ) -> Result<(Moment, Vec<Annotation>), BackendError> {
+        elsewhere()
+    }
+}
+
+impl Administration for Fake {
+    fn status(&self) -> Result<ServerStatus, BackendError> {
+        elsewhere()
+    }
+
+    fn take_checkpoint(&self, _: Duration) -> Result<Head, BackendError> {
+        elsewhere()
+    }
+
+    fn close_day(&self, _: TradingDay) -> Result<(), BackendError> {
+        elsewhere()
     }
 }

@@ -21,6 +21,17 @@ pub struct SealedPage {
 }
 
 impl Journal {
+    /// The sealed page of an address, whole and checked; `None` where there is
+    /// none.
+    #[must_use]
+    pub fn sealed_page(&self, address: Address) -> Option<Result<SealedPage, ReadError>> {
+        let first = {
+            let index = self.shared.index();
+            index.pages.iter().find(|page| page.address == address)?.first
+        };
+        self.sealed_pages(first, first).next()
+    }
+
     /// The sealed pages that have an event in `from..=to`, whole and checked.
     /// Events behind the last page are in none of them. The iterator ends after
     /// the first error.

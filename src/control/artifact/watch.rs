@@ -249,11 +249,21 @@ impl Watch {
 
     async fn send_artifact(&self, artifact: &Artifact, skipped: u64) -> Result<(), End> {
         let body = if self.watched.header_only { Bytes::new() } else { artifact.body.clone() };
-        self.send(Event::Artifact(v1::WatchedArtifact {
-            artifact: Some(v1::Artifact { header: Some(convert::header(&artifact.header)), body }),
-            skipped,
-        }))
-        .await
+        let Header { symbol, family, version, .. } = &artifact.header;
+        // Looked up once there is room, so that it says how slow the client is.
+        let room = self.out.reserve().await.map_err(|_| End::Gone)?;
+        let newest = self.shelf.latest(symbol, family).map_or(0, |a| a.header.version);
+        room.send(Ok(v1::WatchArtifactsResponse {
+            event: Some(Event::Artifact(v1::WatchedArtifact {
+                artifact: Some(v1::Artifact {
+                    header: Some(convert::header(&artifact.header)),
+                    body,
+                }),
+                skipped,
+                behind: newest.saturating_sub(*version),
+            })),
+        }));
+        Ok(())
     }
 
     async fn send(&self, event: Event) -> Result<(), End> {

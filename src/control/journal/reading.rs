@@ -32,18 +32,23 @@ const HEARTBEATS: std::ops::RangeInclusive<Duration> =
 
 /// What streams need.
 #[derive(Clone)]
-pub(super) struct Streams {
+pub(in crate::control) struct Streams {
     permits: Arc<Semaphore>,
     shutdown: CancellationToken,
 }
 
 impl Streams {
-    pub(super) fn new(shutdown: CancellationToken) -> Streams {
+    pub(in crate::control) fn new(shutdown: CancellationToken) -> Streams {
         Streams { permits: Arc::new(Semaphore::new(STREAMS_MAX)), shutdown }
     }
 
+    /// Ends when the server stops.
+    pub(in crate::control) fn shutdown(&self) -> CancellationToken {
+        self.shutdown.clone()
+    }
+
     /// Runs `work`, which sends until it is told to stop, on its own thread.
-    pub(super) fn start<T: Send + 'static>(
+    pub(in crate::control) fn start<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Sending<T>) -> Result<(), BackendError> + Send + 'static,
     ) -> Result<ReceiverStream<Result<T, Status>>, Status> {
@@ -70,15 +75,20 @@ impl Streams {
 }
 
 /// The sending side of a stream.
-pub(super) struct Sending<T> {
+pub(in crate::control) struct Sending<T> {
     out: mpsc::Sender<Result<T, Status>>,
     shutdown: CancellationToken,
 }
 
 impl<T> Sending<T> {
     /// Sends a message; says whether anybody wants another.
-    pub(super) fn send(&self, message: T) -> ControlFlow<()> {
+    pub(in crate::control) fn send(&self, message: T) -> ControlFlow<()> {
         self.offer(Ok(message))
+    }
+
+    /// Ends the stream with a refusal.
+    pub(in crate::control) fn refuse(&self, status: Status) {
+        let _ = self.offer(Err(status));
     }
 
     fn offer(&self, mut message: Result<T, Status>) -> ControlFlow<()> {

@@ -76,7 +76,7 @@ fn what_cannot_be_is_refused_by_name() {
                     ..Default::default()
                 },
                 Code::NotFound,
-                "UNKNOWN",
+                "UNKNOWN_DAY",
                 &["day 2015-12-24"],
             ),
             (
@@ -109,7 +109,7 @@ fn what_cannot_be_is_refused_by_name() {
                     ..whole.clone()
                 },
                 Code::NotFound,
-                "UNKNOWN",
+                "UNKNOWN_INSTRUMENT",
                 &["instrument NOPE"],
             ),
             (
