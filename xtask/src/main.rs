@@ -11,13 +11,15 @@ mod bits;
 mod crash;
 mod fuzz;
 mod same;
+mod schema;
 mod setup;
 
 use std::process::{Command, ExitCode, Stdio};
 
-const USAGE: &str = "usage: cargo xtask test | setup | same | crash | bits | ledger | fuzz
+const USAGE: &str = "usage: cargo xtask test | setup | same | schema | crash | bits | ledger | fuzz
   test   install what is missing, then fmt, clippy, all tests, docs
   setup  only install what is missing
+  schema lint the protos and hold them against the last release; --write: docs/api.md
   same   what the folds compute in debug and in release, compared
   crash  one crash harness: kill, cuts, states, inject (--help says more)
   ledger make the totals in docs/reliability.md from the ledger
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         Some("test") => test(),
         Some("setup") => setup::run(),
         Some("same") => same::run(),
+        Some("schema") => schema::run(rest),
         Some("crash") => by_hand(rest.to_vec()),
         Some("ledger") => crash::run("totals of the ledger", ["ledger"]),
         Some("fuzz") => fuzz::run(rest),
@@ -52,6 +55,7 @@ fn by_hand(words: Vec<String>) -> Result<(), String> {
 
 fn test() -> Result<(), String> {
     setup::run()?;
+    schema::check()?;
     cargo("formatting", &["fmt", "--all", "--check"])?;
     cargo(
         "lints",

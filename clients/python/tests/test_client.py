@@ -16,7 +16,7 @@ from decimal import Decimal
 from itertools import islice
 
 import orrery_client
-from orrery_client import Artifact, AsyncClient, Client
+from orrery_client import Artifact, AsyncClient, Client, records
 
 RECORDED = os.environ["ORRERY_RECORDED"]
 LIVE = os.environ["ORRERY_LIVE"]
@@ -186,6 +186,82 @@ class Recorded(unittest.TestCase):
         self.assertEqual(states[-1].state, 2, "identical")
         self.assertEqual(states[-1].events, self.client.stat().head_seq)
 
+    def test_the_journal_is_looked_up(self) -> None:
+        days = list(self.client.list_days())
+        self.assertEqual(days[0].first_seq, 1)
+        page = self.client.get_page(days[0].pages[0]) if days[0].pages else None
+        told = self.client.get_event(7)
+        same = self.client.get_event(address=told.address, day=datetime.date(2026, 3, 16))
+        self.assertEqual(same, told)
+        if page is not None:
+            self.assertEqual(page, self.client.get_page(seq=7))
+            placed = self.client.get_event(page=page.address, index=6)
+            self.assertEqual(placed.event.seq, page.first_seq + 6)
+        with self.assertRaises(ValueError):
+            self.client.get_event()
+        snapshot = next(iter(self.client.read_range(kinds=["chain_snapshot"], limit=1)))
+        rows = self.client.get_blob(snapshot.chain_snapshot.rows)
+        self.assertGreater(len(rows), 10_000)
+        with self.assertRaises(orrery_client.NotFound) as nothing:
+            self.client.get_blob("0" * 64)
+        self.assertEqual(nothing.exception.reason, "UNKNOWN_BLOB")
+        gaps = [event.seq for event in self.client.read_range(kinds=["gap"])]
+        self.assertEqual([gap.seq for gap in self.client.list_gaps()], gaps)
+        self.assertEqual(len(gaps), 1)
+        with self.assertRaises(orrery_client.InvalidRequest) as wrong:
+            list(self.client.list_quarantine(reason="bad_luck"))
+        self.assertEqual(wrong.exception.field, "reason")
+
+        quote = next(iter(self.client.read_range(kinds=["quote"], from_seq=2000, limit=1)))
+        ticks = self.client.contract_history(quote.ticker, page_size=3)
+        history = list(ticks)
+        read = list(self.client.read_range(kinds=["quote"], tickers=[quote.ticker]))
+        self.assertEqual(history, read)
+        self.assertEqual(ticks.to_polars().height, len(read))
+        some = self.client.contract_history(quote.ticker, from_seq=quote.seq, to_seq=quote.seq)
+        self.assertEqual(list(some), [quote])
+        with self.assertRaises(orrery_client.InvalidRequest) as inverted:
+            list(self.client.contract_history(quote.ticker, from_seq=9, to_seq=8))
+        self.assertEqual(inverted.exception.field, "to")
+
+    def test_corrected_reads_and_certificates(self) -> None:
+        known = self.client.get_artifact("SPX", "gex")
+        corrected = self.client.get_artifact("SPX", "gex", corrected=True)
+        assert corrected.corrected is not None
+        self.assertEqual(corrected.corrected.events, 0)
+        self.assertEqual(corrected.header, known.header)
+        self.assertIsNone(known.corrected)
+        # The calendar has ended the recorded day; nobody has journaled that.
+        day = "2026-03-16"
+        with self.assertRaises(orrery_client.FailedPrecondition):
+            self.client.get_certificate(day)
+
+    def test_a_session_is_stepped_sought_and_branched(self) -> None:
+        day = datetime.date(2026, 3, 16)
+        with self.client.session(day, families=["gex"]) as session:
+            begin = session.seq
+            self.assertEqual(session.step(count=5), 5)
+            self.assertEqual(session.seq, begin + 5)
+            self.assertEqual(session.step("artifact", 2, family="gex"), 2)
+            made = session.seek(artifact=("SPX", "gex")).seq
+            self.assertGreater(made, begin + 5)
+            self.assertEqual(session.seek(seq=100).seq, 100)
+            with self.assertRaises(orrery_client.InvalidRequest) as absurd:
+                session.set_speed(1e12)
+            self.assertEqual(absurd.exception.field, "speed.times")
+            with self.assertRaises(ValueError):
+                session.seek()
+            branch = session.branch(profiles=["gex/inverse-oi@1"])
+            with branch:
+                branch.set_speed(None)
+                watching = branch.watch(after_number=0)
+                branch.play()
+                first = next(watching)
+                watching.close()
+                self.assertEqual(first.header.profile, "gex/inverse-oi@1")
+            self.assertEqual(session.refresh().seq, 100)
+            self.assertEqual(session.seek(landmark="opening").seq, begin)
+
     def test_a_day_is_played_again(self) -> None:
         recorded = list(self.client.list_artifacts("SPX", "gex"))
         day = datetime.datetime.fromtimestamp(recorded[0].created_at.seconds, datetime.UTC).date()
@@ -294,6 +370,99 @@ class Live(unittest.TestCase):
             return seqs
 
         self.assertEqual(asyncio.run(follow()), list(range(1, 3001)))
+
+
+class Writing(unittest.TestCase):
+    """What a client may journal and what an operator asks, beside a live feed."""
+
+    def setUp(self) -> None:
+        self.client = Client(LIVE)
+        self.addCleanup(self.client.close)
+
+    def test_annotations_are_made_and_listed(self) -> None:
+        made = self.client.annotate(
+            "SPX",
+            "py",
+            [6510, records.Line(6520, to=6530, kind="crevasse", color="#f00", weight=2)],
+            model="m-9",
+            provenance="notebook",
+            client="notebook-1",
+        )
+        self.assertEqual((made.author, made.model, made.symbol), ("py", "m-9", "SPX"))
+        self.assertEqual([line.price for line in made.lines], [6510, 6520])
+        listed = list(self.client.list_annotations("SPX", author="py", in_force=True))
+        self.assertEqual(listed, [made])
+        again = self.client.annotate("SPX", "py", [6511])
+        (old, new) = self.client.list_annotations(author="py")
+        self.assertEqual((old.replaced_by_seq, new.seq), (again.seq, again.seq))
+        with self.assertRaises(orrery_client.InvalidRequest) as wrong:
+            self.client.annotate("SPX", "py", [6510, -1])
+        self.assertEqual(wrong.exception.field, "annotation.lines[1].price")
+
+    def test_records_are_acknowledged(self) -> None:
+        frame = '{"ev":"T","sym":"SPY","p":651.5,"s":7,"t":1773671900000}'
+        facts = [records.vendor_frame(frame, record_id=str(n)) for n in range(600)]
+        results = list(self.client.append(facts, client="py"))
+        self.assertEqual([r.record_id for r in results], [str(n) for n in range(600)])
+        seqs = [r.last_seq for r in results]
+        self.assertEqual(seqs, sorted(set(seqs)))
+        trade = seqs[0]
+        self.assertEqual(self.client.get_event(trade).event.trade.size, 7)
+        (right, never, news, gap, bad, unknown) = self.client.append(
+            [
+                records.correction(trade, {"price": 650.25}),
+                records.cancel(seqs[1]),
+                records.news({"title": "calm"}, symbol="SPY"),
+                records.gap(1_773_671_900_000_000_000, 1_773_671_960_000_000_000),
+                records.vendor_frame('{"ev":', record_id="bad"),
+                records.cancel(10**9),
+            ]
+        )
+        self.assertEqual([r.facts for r in (right, never, news, gap, bad, unknown)], [1] * 4 + [0] * 2)
+        self.assertEqual(bad.refused[0].reason, "malformed")
+        self.assertEqual(unknown.refused[0].field, "correction.corrects_seq")
+        kept = {k.seq: k for k in self.client.list_quarantine(reason="malformed")}
+        self.assertEqual(kept[bad.last_seq].input, b'{"ev":')
+        self.assertIn(gap.last_seq, [g.seq for g in self.client.list_gaps()])
+
+        async def append() -> list[int]:
+            async with AsyncClient(LIVE) as client:
+                made = await client.annotate("SPX", "aio", [6512])
+                listed = await client.list_annotations(author="aio").list()
+                self.assertEqual(listed, [made])
+                return [r.facts async for r in client.append(facts[:3])]
+
+        self.assertEqual(asyncio.run(append()), [1, 1, 1])
+
+    def test_an_operator_asks(self) -> None:
+        status = self.client.status()
+        self.assertGreater(status.head_seq, 0)
+        taken = self.client.take_checkpoint()
+        self.assertGreaterEqual(self.client.status().checkpoint_seq, taken)
+        with self.assertRaises(orrery_client.FailedPrecondition):
+            self.client.promote_profile("nobody")
+        day = status.day
+        with self.assertRaises(orrery_client.FailedPrecondition) as early:
+            self.client.seal_day(datetime.date(day.year, day.month, day.day), close=True)
+        self.assertIn("is not over", str(early.exception))
+        self.assertEqual(list(self.client.list_certificates()), [])
+
+        async def ask() -> int:
+            async with AsyncClient(LIVE) as client:
+                return await client.take_checkpoint()
+
+        self.assertGreaterEqual(asyncio.run(ask()), taken)
+
+    def test_sealed_events_are_proven(self) -> None:
+        # A page is sealed by its last event.
+        facts = ['{"ev":"T","sym":"SPY","p":651.5,"s":7,"t":1773671900000}'] * 4200
+        list(self.client.append(records.vendor_frame(text) for text in facts))
+        proof = self.client.prove(events=[5])
+        self.assertEqual(proof.json()["key"] if "key" in proof.json() else proof.key, proof.key)
+        self.assertTrue(proof.key.startswith("orrery.local/"))
+        self.assertGreater(len(proof.bundle), 500)
+        with self.assertRaises(ValueError):
+            self.client.prove()
 
 
 if __name__ == "__main__":

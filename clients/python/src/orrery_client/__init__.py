@@ -9,8 +9,9 @@ Messages are those of ``orrery.v1``, generated from the protos: what each field
 means stands there, and in their documentation.
 """
 
-from .aio import AsyncClient, AsyncRows
-from .client import Client, Rows
+from . import records
+from .aio import AsyncClient
+from .client import Client
 from .errors import (
     Damaged,
     FailedPrecondition,
@@ -22,7 +23,10 @@ from .errors import (
     Unavailable,
 )
 from .frames import nanos
-from .results import Artifact
+from .records import Line
+from .results import Artifact, Proof
+from .rows import AsyncRows, Rows
+from .sessions import Session
 
 __all__ = [
     "Artifact",
@@ -32,11 +36,15 @@ __all__ = [
     "Damaged",
     "FailedPrecondition",
     "InvalidRequest",
+    "Line",
     "NotFound",
     "OrreryError",
     "OutOfRange",
+    "Proof",
     "Rows",
+    "Session",
     "TimedOut",
     "Unavailable",
     "nanos",
+    "records",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
-from typing import Any, Generic, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import grpc
 from google.protobuf.message import Message
@@ -23,43 +23,17 @@ from orrery.v1 import (
     session_pb2_grpc,
 )
 
-from . import errors, frames, requests
+from . import errors, requests
+from .aio_operations import AsyncOperations
 from .client import OPTIONS, PAUSE_MAX
 from .requests import Bounds, Day, Kind, Level, Time
 from .results import Artifact
+from .rows import AsyncRows
 
 M = TypeVar("M", bound=Message)
 
 
-class AsyncRows(Generic[M]):
-    """Messages that are fetched page by page while they are iterated, again each time."""
-
-    def __init__(
-        self, pages: Callable[[], AsyncIterator[tuple[Any, Iterable[M]]]], of: type[M]
-    ) -> None:
-        self._pages, self._of = pages, of
-        #: The reply that the newest rows came with: its ``moment``, ``total``, ``spot``...
-        self.reply: Any = None
-
-    async def __aiter__(self) -> AsyncIterator[M]:
-        async for self.reply, rows in self._pages():
-            for row in rows:
-                yield row
-
-    async def list(self) -> list[M]:
-        """All of them."""
-        return [row async for row in self]
-
-    async def to_pandas(self) -> Any:
-        """All of them as a ``pandas.DataFrame``."""
-        return frames.to_pandas(frames.columns(self._of.DESCRIPTOR, await self.list()))
-
-    async def to_polars(self) -> Any:
-        """All of them as a ``polars.DataFrame``."""
-        return frames.to_polars(frames.columns(self._of.DESCRIPTOR, await self.list()))
-
-
-class AsyncClient:
+class AsyncClient(AsyncOperations):
     """A connection to ``HOST:PORT`` of ``orrery serve``, for asyncio.
 
     Every method is that of :class:`.Client` of the same name.
@@ -82,6 +56,7 @@ class AsyncClient:
         self._journal = journal_pb2_grpc.JournalServiceStub(self._channel)
         self._replays = replay_pb2_grpc.ReplayServiceStub(self._channel)
         self._sessions = session_pb2_grpc.ReplaySessionServiceStub(self._channel)
+        self._connect(self._channel)
 
     async def close(self) -> None:
         """Ends the connection and whatever still streams over it."""
@@ -102,11 +77,12 @@ class AsyncClient:
         seq: int | None = None,
         time: Time | None = None,
         header_only: bool = False,
+        corrected: bool = False,
     ) -> Artifact:
         """The newest version, one version, or the newest as of an event or a moment."""
         asked = requests.get_artifact(symbol, family, version, seq, time, header_only)
-        got = (await self._ask(self._artifacts.GetArtifact, asked)).artifact
-        return Artifact(got.header, got.body)
+        asked.corrected = corrected
+        return Artifact.of(await self._ask(self._artifacts.GetArtifact, asked))
 
     def list_artifacts(
         self, symbol: str = "", family: str = "", *, from_version: int = 0, page_size: int = 0
@@ -138,7 +114,8 @@ class AsyncClient:
             if message.WhichOneof("event") == "artifact":
                 told = message.artifact
                 if seen.take(told.artifact.header):
-                    yield Artifact(told.artifact.header, told.artifact.body, told.skipped)
+                    found = told.artifact
+                    yield Artifact(found.header, found.body, told.skipped, told.behind)
 
     async def diff_artifacts(
         self, symbol: str, family: str, before: int, after: int = 0, *, max_changes: int = 0

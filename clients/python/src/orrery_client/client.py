@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time as clock
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Generic, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import grpc
 from google.protobuf.message import Message
@@ -23,9 +23,12 @@ from orrery.v1 import (
     session_pb2_grpc,
 )
 
-from . import errors, frames, requests
+from . import errors, requests
+from .operations import Operations
 from .requests import Bounds, Day, Kind, Level, Time
 from .results import Artifact
+from .rows import Rows
+from .sessions import Session
 
 M = TypeVar("M", bound=Message)
 
@@ -42,28 +45,7 @@ OPTIONS = [
 PAUSE_MAX = 2.0
 
 
-class Rows(Generic[M]):
-    """Messages that are fetched page by page while they are iterated, again each time."""
-
-    def __init__(self, pages: Callable[[], Iterator[tuple[Any, Iterable[M]]]], of: type[M]) -> None:
-        self._pages, self._of = pages, of
-        #: The reply that the newest rows came with: its ``moment``, ``total``, ``spot``...
-        self.reply: Any = None
-
-    def __iter__(self) -> Iterator[M]:
-        for self.reply, rows in self._pages():
-            yield from rows
-
-    def to_pandas(self) -> Any:
-        """All of them as a ``pandas.DataFrame``."""
-        return frames.to_pandas(frames.columns(self._of.DESCRIPTOR, self))
-
-    def to_polars(self) -> Any:
-        """All of them as a ``polars.DataFrame``."""
-        return frames.to_polars(frames.columns(self._of.DESCRIPTOR, self))
-
-
-class Client:
+class Client(Operations):
     """A connection to ``HOST:PORT`` of ``orrery serve``.
 
     ``timeout`` bounds single answers, in seconds. Watches and tails go on by
@@ -88,6 +70,7 @@ class Client:
         self._journal = journal_pb2_grpc.JournalServiceStub(self._channel)
         self._replays = replay_pb2_grpc.ReplayServiceStub(self._channel)
         self._sessions = session_pb2_grpc.ReplaySessionServiceStub(self._channel)
+        self._connect(self._channel)
 
     def close(self) -> None:
         """Ends the connection and whatever still streams over it."""
@@ -110,11 +93,16 @@ class Client:
         seq: int | None = None,
         time: Time | None = None,
         header_only: bool = False,
+        corrected: bool = False,
     ) -> Artifact:
-        """The newest version, one version, or the newest as of an event or a moment."""
+        """The newest version, one version, or the newest as of an event or a moment.
+
+        ``corrected`` reads it as if every event that was corrected since had been right
+        from the start; ``Artifact.corrected`` then says what that took."""
         asked = requests.get_artifact(symbol, family, version, seq, time, header_only)
-        got = self._ask(self._artifacts.GetArtifact, asked).artifact
-        return Artifact(got.header, got.body)
+        asked.corrected = corrected
+        reply = self._ask(self._artifacts.GetArtifact, asked)
+        return Artifact.of(reply)
 
     def list_artifacts(
         self, symbol: str = "", family: str = "", *, from_version: int = 0, page_size: int = 0
@@ -151,7 +139,8 @@ class Client:
             if message.WhichOneof("event") == "artifact":
                 told = message.artifact
                 if seen.take(told.artifact.header):
-                    yield Artifact(told.artifact.header, told.artifact.body, told.skipped)
+                    found = told.artifact
+                    yield Artifact(found.header, found.body, told.skipped, told.behind)
 
     def diff_artifacts(
         self, symbol: str, family: str, before: int, after: int = 0, *, max_changes: int = 0
@@ -353,6 +342,23 @@ class Client:
             raise errors.of(error) from None
         finally:
             stream.cancel()
+
+    def session(
+        self,
+        day: Day,
+        *,
+        speed: float | None = None,
+        gap_cap: float | None = None,
+        symbols: Iterable[str] = (),
+        families: Iterable[str] = (),
+        profiles: Iterable[str] = (),
+        without: Iterable[Kind] = (),
+    ) -> Session:
+        """A replay session over a day that is stepped, sought, played and branched by
+        hand; it stands at its opening. Close it, or use it in a ``with``."""
+        asked = requests.replay(day, speed, gap_cap, symbols, families, profiles, without)
+        made = self._ask(self._sessions.CreateSession, asked).session
+        return Session(self._ask, self._sessions, made)
 
     def compare_day(self, day: Day, *, threads: int = 0) -> Iterator[replay_pb2.Replay]:
         """Folds a day again on the server and compares every artifact with the record:

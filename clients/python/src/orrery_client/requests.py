@@ -149,11 +149,6 @@ def replay(
     profiles: Iterable[str],
     without: Iterable[Kind],
 ) -> session_pb2.CreateSessionRequest:
-    pace = session_pb2.SessionSpeed()
-    if speed is None:
-        pace.unpaced = True
-    else:
-        pace.times = speed
     cap = None
     if gap_cap is not None:
         cap = Duration()
@@ -165,7 +160,7 @@ def replay(
         families=list(families),
         profiles=list(profiles),
         without=event_filter(left_out, ()) if left_out else None,
-        speed=pace,
+        speed=pace(speed),
         gap_cap=cap,
     )
 
@@ -233,3 +228,94 @@ class Watching:
             return False
         self._seen[name] = header.version
         return True
+
+
+def event(
+    seq: int | None, page: str, index: int, address: str, day: Day | None
+) -> journal_pb2.GetEventRequest:
+    if [seq is not None, bool(page), bool(address)].count(True) != 1:
+        raise ValueError("an event is asked for by seq, by page and index, or by address and day")
+    if seq is not None:
+        return journal_pb2.GetEventRequest(seq=seq)
+    if page:
+        paged = journal_pb2.PagedEvent(page=page, index=index)
+        return journal_pb2.GetEventRequest(paged=paged)
+    hashed = journal_pb2.HashedEvent(address=address, day=None if day is None else date(day))
+    return journal_pb2.GetEventRequest(hashed=hashed)
+
+
+def history(
+    ticker: str,
+    day: Day | None,
+    start: tuple[int | None, Time | None],
+    end: tuple[int | None, Time | None],
+    trades: bool,
+) -> epoch_pb2.ListContractHistoryRequest:
+    asked = epoch_pb2.ListContractHistoryRequest(
+        ticker=ticker, day=None if day is None else date(day), to=as_of(*end), trades=trades
+    )
+    if begin := as_of(*start):
+        # `from` is a word of Python.
+        getattr(asked, "from").CopyFrom(begin)
+    return asked
+
+
+def prove(
+    events: list[int], day: Day | None, artifact: tuple[str, str, int] | None
+) -> journal_pb2.ProveRequest:
+    if [bool(events), day is not None, artifact is not None].count(True) != 1:
+        raise ValueError("a proof is of events, of a day, or of an artifact")
+    if events:
+        return journal_pb2.ProveRequest(events=journal_pb2.ProveEvents(seqs=events))
+    if artifact is not None:
+        symbol, family, version = artifact
+        wanted = journal_pb2.ProveArtifact(symbol=symbol, family=family, version=version)
+        return journal_pb2.ProveRequest(artifact=wanted)
+    assert day is not None
+    return journal_pb2.ProveRequest(day=journal_pb2.ProveDay(day=date(day)))
+
+
+#: What a session is stepped by.
+Unit = Literal["event", "frame", "timer", "artifact"]
+#: What a session may go on to.
+Landmark = Literal["opening", "next_epoch_change", "next_gap", "next_flip_crossing"]
+
+
+def step(
+    session_id: str, unit: Unit, count: int, symbol: str, family: str
+) -> session_pb2.StepSessionRequest:
+    return session_pb2.StepSessionRequest(
+        session_id=session_id,
+        unit=f"STEP_UNIT_{unit.upper()}",
+        count=count,
+        symbol=symbol,
+        family=family,
+    )
+
+
+def seek(
+    session_id: str,
+    seq: int | None,
+    time: Time | None,
+    landmark: Landmark | None,
+    artifact: tuple[str, str] | None,
+) -> session_pb2.SeekSessionRequest:
+    given = [seq is not None, time is not None, landmark is not None, artifact is not None]
+    if given.count(True) != 1:
+        raise ValueError("a session seeks a seq, a time, a landmark or an artifact")
+    asked = session_pb2.SeekSessionRequest
+    if landmark is not None:
+        return asked(session_id=session_id, landmark=f"LANDMARK_{landmark.upper()}")
+    if artifact is not None:
+        symbol, family = artifact
+        wanted = session_pb2.NextArtifact(symbol=symbol, family=family)
+        return asked(session_id=session_id, artifact=wanted)
+    if time is not None:
+        return asked(session_id=session_id, time=timestamp(time))
+    return asked(session_id=session_id, seq=seq)
+
+
+def pace(speed: float | None) -> session_pb2.SessionSpeed:
+    if speed is None:
+        return session_pb2.SessionSpeed(unpaced=True)
+    return session_pb2.SessionSpeed(times=speed)

@@ -21,6 +21,17 @@ class Artifact:
     body: bytes
     #: Versions that a slow watcher skipped right before this one.
     skipped: int = 0
+    #: Newer versions that there were when a watcher was sent this one.
+    behind: int = 0
+    #: What corrections made of it, when it was asked for as corrected.
+    corrected: artifact_pb2.CorrectedRead | None = None
+
+    @classmethod
+    def of(cls, reply: artifact_pb2.GetArtifactResponse) -> Artifact:
+        """The artifact of a reply."""
+        found = reply.artifact
+        corrected = reply.corrected if reply.HasField("corrected") else None
+        return cls(found.header, found.body, corrected=corrected)
 
     def json(self) -> Any:
         """The body's value."""
@@ -50,3 +61,17 @@ class Artifact:
         import polars
 
         return polars.DataFrame(self.rows(*path), infer_schema_length=None)
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A self-contained proof, and the key that checks it."""
+
+    #: One JSON document, as ``docs/proofs.md`` explains it.
+    bundle: bytes
+    #: ``name+id+base64``.
+    key: str
+
+    def json(self) -> Any:
+        """The bundle's value."""
+        return json.loads(self.bundle)
