@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use orrery_journal::units::RecvTime;
+use orrery_journal::units::{NANOS_PER_SECOND, RecvTime};
 use serde::{Deserialize, Serialize};
 
 use super::Bodies;
 use super::readings::Reading;
+
+const NANOS_PER_MILLI: i64 = NANOS_PER_SECOND / 1000;
 
 /// Which version of which definitions a view has read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -15,6 +17,8 @@ pub struct Source<'a> {
     pub profile: &'a str,
     /// Version of the artifact.
     pub version: u64,
+    /// How much older it is than the newest of the sources, ms.
+    pub age_ms: i64,
 }
 
 /// The sources among these families, by family; those without a body are left
@@ -24,9 +28,11 @@ pub fn sources<'a>(
     bodies: &'a Bodies,
     families: &[&'static str],
 ) -> BTreeMap<&'static str, Source<'a>> {
+    let newest = bodies.moment(families).unwrap_or_default();
     let source = |family: &&'static str| {
         let p = bodies.published(family)?;
-        Some((*family, Source { profile: &p.profile, version: p.version }))
+        let age_ms = (newest.0 - p.at.0) / NANOS_PER_MILLI;
+        Some((*family, Source { profile: &p.profile, version: p.version, age_ms }))
     };
     families.iter().filter_map(source).collect()
 }
@@ -102,9 +108,14 @@ mod tests {
         let none = json!({"spot": null});
         assert_eq!(spot(&bodies(&[("gex", "gex/naive-oi@1", none)])), None);
         let named = serde_json::to_value(sources(&both, &["gex", "heatmap", "spot"]));
-        let want = json!({"gex": {"profile": "gex/naive-oi@1", "version": 1},
-                          "spot": {"profile": "spot/newest@1", "version": 1}});
+        let want = json!({"gex": {"profile": "gex/naive-oi@1", "version": 1, "age_ms": 0},
+                          "spot": {"profile": "spot/newest@1", "version": 1, "age_ms": 0}});
         assert_eq!(named.expect("JSON"), want);
+        let mut later = both;
+        let at = RecvTime(1_234 * NANOS_PER_MILLI + 5);
+        later.enter("spot", "spot/newest@1", None, &"{\"value\":102.0}".into(), at);
+        let ages = sources(&later, &["gex", "spot"]);
+        assert_eq!((ages["gex"].age_ms, ages["spot"].age_ms), (1_234, 0));
     }
 
     #[test]

@@ -116,6 +116,7 @@ fn views_name_the_versions_that_they_read_and_replay_alike() {
         for header in &headers {
             let body = body(&derived, header);
             assert!(body["quality"].is_object(), "{family} without quality");
+            let mut made = Vec::new();
             for (source, said) in body["sources"].as_object().expect("sources") {
                 // The newest of the source when the view was made.
                 let of_source = self::headers(&derived, source);
@@ -126,6 +127,11 @@ fn views_name_the_versions_that_they_read_and_replay_alike() {
                 assert_eq!(said["version"], read.version, "{family} reads {source}");
                 assert_eq!(said["profile"], *read.profile, "{family} reads {source}");
                 *named.entry(source.clone()).or_insert(0) += 1;
+                made.push((read.created_at, said["age_ms"].as_i64().expect("an age")));
+            }
+            let newest = made.iter().map(|(at, _)| at.0).max().expect("a source");
+            for (at, age_ms) in made {
+                assert_eq!(age_ms, (newest - at.0) / 1_000_000, "{family}");
             }
         }
         println!("{family}: {} versions, sources {named:?}", headers.len());

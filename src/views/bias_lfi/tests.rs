@@ -43,7 +43,10 @@ fn the_golden_book_of_the_scores() {
     for (name, value) in want.as_object().expect("an object") {
         assert_eq!(&body[name], value, "{name}");
     }
-    assert_eq!(body["sources"]["gex"], json!({"profile": "gex/naive-oi@1", "version": 1}));
+    assert_eq!(
+        body["sources"]["gex"],
+        json!({"profile": "gex/naive-oi@1", "version": 1, "age_ms": 0})
+    );
     assert_eq!(body["parameters"]["near_band"], 0.01);
     assert_eq!(body["quality"]["absent"], json!([]));
     assert_eq!(body["quality"]["strikes"], 6);

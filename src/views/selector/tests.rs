@@ -113,7 +113,10 @@ fn a_document_by_hand() {
     assert_eq!(body["scores"]["butterfly:0:20:6525:call"], best["score"]);
     assert_eq!(body["quality"]["absent"], json!([]));
     assert_eq!(body["parameters"]["compares_neighbours"], true);
-    assert_eq!(body["sources"]["heatmap"], json!({"profile": "heatmap/mid@1", "version": 1}));
+    assert_eq!(
+        body["sources"]["heatmap"],
+        json!({"profile": "heatmap/mid@1", "version": 1, "age_ms": 0})
+    );
 }
 
 #[test]
