@@ -37,6 +37,7 @@ use crate::backend::pulse::Pulse;
 use crate::backend::sessions::{Keeper, Limits, Outlets};
 use crate::clock;
 use crate::control;
+use crate::control::session::Sessions;
 use crate::gateway;
 use crate::projector::documents::Documents;
 use crate::projector::inspect::observe::Observations;
@@ -160,6 +161,7 @@ pub fn run(
                     shelf: Arc::clone(&shelf),
                     projector: stats.clone(),
                     redis: observations,
+                    sessions: Arc::clone(&sessions) as Arc<dyn Sessions>,
                 };
                 status::metrics(&archive, &metrics, of_journal, stats, scrub.clone(), observing)
             },

@@ -20,8 +20,10 @@ pub struct Literal {
     pub redis_cpu: f64,
 }
 
-pub fn run(rate: u64, time: Duration) -> Literal {
-    let redis = Redis::start();
+/// `durable`: Redis syncs its log before it answers, so that a tick is as safe as
+/// with us; otherwise nothing is written to disk.
+pub fn run(rate: u64, time: Duration, durable: bool) -> Literal {
+    let redis = Redis::start(durable);
     let pace = Pace::new(rate, time);
     let reached = |payload: &[u8]| std::str::from_utf8(payload).ok()?.parse().ok();
     let listening = redis.listen(MODEL, reached, pace.ticks);

@@ -47,7 +47,8 @@ fn main() {
     for rate in rates {
         let disk = figures::disk(Duration::from_secs(if smoke { 1 } else { 3 }));
         let ours = ours::run(rate, seconds);
-        let literal = literal::run(rate, seconds);
+        let literal = literal::run(rate, seconds, false);
+        let safe = literal::run(rate, seconds, true);
         println!("{rate} ticks/s");
         let row = |what: &str, figures: &Figures| {
             let [p50, p99, p999, max] = figures.row();
@@ -59,25 +60,34 @@ fn main() {
         row("ours: durable to received over SSE", &ours.sse_after);
         row("ours: received to visible in Redis", &ours.redis);
         row("ours: received to received over SSE", &ours.sse);
-        row("literal: received to visible in Redis", &literal.visible);
+        row("literal in memory: received to visible", &literal.visible);
+        row("literal, synced: received to visible", &safe.visible);
         println!(
-            "  versions a second: ours {:.0}, literal {:.0}; Redis' own CPU: ours {:.2} s, \
-             literal {:.2} s",
-            ours.versions, literal.versions, ours.redis_cpu, literal.redis_cpu
+            "  versions a second: ours {:.0}, literal {:.0}, synced {:.0}; CPU of Redis: ours {:.2} \
+             s, literal {:.2} s, synced {:.2} s",
+            ours.versions,
+            literal.versions,
+            safe.versions,
+            ours.redis_cpu,
+            literal.redis_cpu,
+            safe.redis_cpu
         );
-        let ([p50, p99, p999, _], [theirs50, theirs99, theirs999, _]) =
-            (ours.redis.row(), literal.visible.row());
+        let mine = ours.redis.row();
+        for (what, theirs) in [("in memory", &literal), ("synced", &safe)] {
+            let [p50, p99, p999, _] = theirs.visible.row();
+            println!(
+                "  literal {what} / ours, received to visible: p50 {:.2}, p99 {:.2}, p999 {:.2}; CPU \
+                 of Redis {:.1}",
+                p50 / mine[0],
+                p99 / mine[1],
+                p999 / mine[2],
+                theirs.redis_cpu / ours.redis_cpu
+            );
+        }
         println!(
-            "  literal / ours, received to visible: p50 {:.2}, p99 {:.2}, p999 {:.2}; CPU of Redis \
-             {:.1}",
-            theirs50 / p50,
-            theirs99 / p99,
-            theirs999 / p999,
-            literal.redis_cpu / ours.redis_cpu
-        );
-        println!(
-            "  ours / fdatasync, received to visible: p50 {:.2} (goal {GOAL_P50}); p99 {p99:.2} ms{}",
-            p50 / disk.row()[0],
+            "  ours / fdatasync, received to visible: p50 {:.2} (goal {GOAL_P50}); p99 {:.2} ms{}",
+            mine[0] / disk.row()[0],
+            mine[1],
             if rate == 50_000 { format!(" (goal {GOAL_P99_MS})") } else { String::new() }
         );
     }

@@ -56,7 +56,7 @@ struct House {
 impl House {
     fn build() -> House {
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let redis = Redis::start();
+        let redis = Redis::start(false);
         let journal = Journal::open(dir.path(), &OpenOptions::default()).unwrap();
         let writer = journal.writer(clock::now).unwrap();
         let source = writer.define_source(r#"{"feed":"bench"}"#).unwrap();

@@ -1,4 +1,5 @@
-//! A Redis of the bench: on a free port of the loopback address, without a disk.
+//! A Redis of the bench, on a free port of the loopback address: without a disk,
+//! or with a log that is synced before it answers.
 
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
@@ -7,19 +8,25 @@ use std::time::{Duration, Instant};
 pub struct Redis {
     child: Child,
     pub port: u16,
+    /// Held: its log lies there.
+    _dir: tempfile::TempDir,
 }
 
 impl Redis {
-    pub fn start() -> Redis {
+    pub fn start(durable: bool) -> Redis {
+        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
         let child = Command::new("redis-server")
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
-            .args(["--save", "", "--appendonly", "no"])
+            .args(["--save", "", "--appendonly", if durable { "yes" } else { "no" }])
+            .args(["--appendfsync", "always", "--auto-aof-rewrite-percentage", "0"])
+            .arg("--dir")
+            .arg(dir.path())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .expect("redis-server; Debian's package is of that name");
-        let redis = Redis { child, port };
+        let redis = Redis { child, port, _dir: dir };
         let until = Instant::now() + Duration::from_secs(10);
         while redis.client().get_connection().is_err() {
             assert!(Instant::now() < until, "redis-server does not answer");

@@ -13,6 +13,7 @@ use orrery_replay::artifact::Artifact;
 
 use crate::backend::Archive;
 use crate::clock;
+use crate::control::session::{SessionView, Sessions};
 use crate::projector::inspect::finding::Problem;
 use crate::projector::inspect::health::{Latency, ServerHealth};
 use crate::projector::inspect::observe::{Observations, Observed};
@@ -23,6 +24,9 @@ use crate::telemetry::Metrics;
 /// Families that are listed, at most; a partition has a dozen.
 const FAMILIES_MAX: usize = 1_000;
 
+/// How a session that is kept can stand.
+const SESSION_STANDINGS: [&str; 5] = ["warming", "paused", "playing", "ended", "failed"];
+
 /// Where the lines come from.
 pub struct Observing {
     pub archive: Arc<Archive>,
@@ -30,6 +34,7 @@ pub struct Observing {
     pub shelf: Arc<Shelf>,
     pub projector: Option<Arc<ProjectorStats>>,
     pub redis: Option<Observations>,
+    pub sessions: Arc<dyn Sessions>,
 }
 
 impl Observing {
@@ -38,6 +43,7 @@ impl Observing {
         let mut page = Page::default();
         self.delays(&mut page);
         artifacts(&mut page, &self.shelf.all());
+        sessions(&mut page, &self.sessions.list());
         process(&mut page);
         if let Some(observed) = self.redis.as_ref().and_then(Observations::last) {
             redis(&mut page, &observed);
@@ -96,12 +102,29 @@ fn artifacts(page: &mut Page, all: &[Arc<Artifact>]) {
             *held = artifact;
         }
     }
-    page.family("epoch", "info", "The epoch that is published");
+    page.family("epoch_info", "gauge", "The epoch that is published");
     for (symbol, artifact) in active {
         let epoch = artifact.header.epoch.map_or_else(String::new, |id| id.to_string());
         let short = epoch.get(..16).unwrap_or(&epoch);
         page.sample("epoch_info", &[("symbol", symbol), ("epoch", short)], 1);
     }
+}
+
+/// Replay sessions: how they stand, and who watches.
+fn sessions(page: &mut Page, all: &[SessionView]) {
+    page.family("sessions", "gauge", "Replay sessions that are kept, by how they stand");
+    for name in SESSION_STANDINGS {
+        let count = all.iter().filter(|view| view.standing.name() == name).count();
+        page.sample("sessions", &[("standing", name)], count);
+    }
+    let watchers: u32 = all.iter().map(|view| view.watchers).sum();
+    page.gauge("session_watchers", "Watchers of replay sessions", watchers);
+    let folded: u64 = all.iter().map(|view| view.folded).sum();
+    page.gauge(
+        "session_folded_events",
+        "Events that the sessions that are kept have folded",
+        folded,
+    );
 }
 
 /// What the process takes, as far as the system tells.

@@ -294,6 +294,9 @@ fn every_metric_of_the_table_is_served() {
     orrery.run(&["backup", "--to", text(&folder.path().join("copy"))]).expect(0);
     let page = live.get("/metrics").1;
     let docs = include_str!("../../docs/operations.md");
+    // What a Redis adds is looked for where there is one: `inspect::dashboards`.
+    let (docs, with_redis) = docs.split_once("\nWith a Redis").expect("two tables");
+    assert!(with_redis.contains("| `orrery_redis_up"));
     let names: Vec<&str> = docs
         .lines()
         .filter(|l| l.starts_with("| `orrery_"))
