@@ -2,6 +2,7 @@
 //! not belong there is found, what is ours is mended, strangers stay.
 
 mod dashboards;
+mod guide;
 mod served;
 
 use std::collections::BTreeSet;
