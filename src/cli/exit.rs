@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use orrery_journal::OpenError;
 
+use crate::control::client::delivery::DeliveryError;
 use crate::projector::inspect::InspectError;
 use crate::projector::inspect::repair::RepairError;
 
@@ -26,10 +27,10 @@ impl Exit {
     /// The code of a command that could not run.
     #[must_use]
     pub fn of(error: &anyhow::Error) -> Exit {
-        if let Some(RepairError::Inspect(_)) = error.downcast_ref() {
-            return Exit::Unreachable;
-        }
-        if error.downcast_ref::<InspectError>().is_some() {
+        let away = error.downcast_ref::<InspectError>().is_some()
+            || matches!(error.downcast_ref(), Some(RepairError::Inspect(_)))
+            || matches!(error.downcast_ref(), Some(DeliveryError::Away { .. }));
+        if away {
             return Exit::Unreachable;
         }
         match error.downcast_ref::<OpenError>() {

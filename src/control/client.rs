@@ -2,7 +2,7 @@
 //! that holds the data directory.
 
 mod certificates;
-mod delivery;
+pub mod delivery;
 mod events;
 pub mod input;
 mod profiles;

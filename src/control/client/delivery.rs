@@ -3,6 +3,8 @@
 use orrery_proto::v1;
 use orrery_proto::v1::delivery_service_client::DeliveryServiceClient;
 
+use tonic::{Code, Status};
+
 use super::super::REPLY_BYTES_MAX;
 use super::{Client, ClientError};
 use crate::projector::inspect::audit::{Audit, FamilyCount, ServerAudit};
@@ -12,7 +14,33 @@ use crate::projector::inspect::health::{
 };
 use crate::projector::inspect::repair::{Action, Orders, Remedy, Repaired};
 
+/// Why a server's Redis could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum DeliveryError {
+    /// The server could not be asked.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The server could not ask its Redis.
+    #[error("the server at {address} says: {message}")]
+    Away {
+        /// The server's address.
+        address: String,
+        /// Its sentence.
+        message: String,
+    },
+}
+
 impl Client {
+    fn delivery_refused(&self, status: &Status) -> DeliveryError {
+        match status.code() {
+            Code::Unavailable => DeliveryError::Away {
+                address: self.address.clone(),
+                message: status.message().to_owned(),
+            },
+            _ => self.refused(status).into(),
+        }
+    }
+
     fn delivery_calls(&self) -> DeliveryServiceClient<tonic::transport::Channel> {
         DeliveryServiceClient::new(self.channel.clone()).max_decoding_message_size(REPLY_BYTES_MAX)
     }
@@ -32,12 +60,12 @@ impl Client {
     /// What may not stand in the server's Redis.
     ///
     /// # Errors
-    /// See [`ClientError`].
-    pub fn delivery_audit(&self, allowed: Vec<String>) -> Result<Audit, ClientError> {
+    /// See [`DeliveryError`].
+    pub fn delivery_audit(&self, allowed: Vec<String>) -> Result<Audit, DeliveryError> {
         let mut calls = self.delivery_calls();
         let request = v1::AuditDeliveryRequest { allowed };
         let said = self.runtime.block_on(calls.audit_delivery(request));
-        let said = said.map_err(|e| self.refused(&e))?.into_inner();
+        let said = said.map_err(|e| self.delivery_refused(&e))?.into_inner();
         let servers = said.servers.into_iter().map(|s| ServerAudit {
             bus: s.bus,
             registered: s.registered,
@@ -52,8 +80,8 @@ impl Client {
     /// Has the server mend its Redis.
     ///
     /// # Errors
-    /// See [`ClientError`].
-    pub fn delivery_repair(&self, orders: &Orders) -> Result<Repaired, ClientError> {
+    /// See [`DeliveryError`].
+    pub fn delivery_repair(&self, orders: &Orders) -> Result<Repaired, DeliveryError> {
         let request = v1::RepairDeliveryRequest {
             dry_run: orders.dry_run,
             strangers: orders.strangers,
@@ -62,7 +90,7 @@ impl Client {
         };
         let mut calls = self.delivery_calls();
         let said = self.runtime.block_on(calls.repair_delivery(request));
-        let said = said.map_err(|e| self.refused(&e))?.into_inner();
+        let said = said.map_err(|e| self.delivery_refused(&e))?.into_inner();
         let actions = said.actions.into_iter().map(|action| {
             let remedy = Remedy::ALL.into_iter().find(|r| r.as_str() == action.remedy);
             Ok(Action {

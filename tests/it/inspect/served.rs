@@ -8,7 +8,7 @@ use crate::live::Live;
 
 #[test]
 fn a_server_audits_and_mends_its_own_redis() {
-    let (orrery, redis) = (Orrery::new(), RedisServer::start());
+    let (orrery, mut redis) = (Orrery::new(), RedisServer::start());
     let url = format!("redis://127.0.0.1:{}", redis.port());
     let args = ["--feed", "simulate", "--seed", "5", "--redis", &url, "--redis-observe", "1"];
     let live = Live::start(&orrery, &args);
@@ -58,6 +58,24 @@ fn a_server_audits_and_mends_its_own_redis() {
         assert!(metrics.contains(line), "{line} is not in\n{metrics}");
     }
     assert!(metrics.trim_end().ends_with("# EOF"), "one end mark, at the end");
+    // Its Redis is away, and comes back empty.
+    redis.kill();
+    for asked in ["health", "audit", "repair"] {
+        let ended = orrery.run(&["redis", asked]).expect(69);
+        let told = format!("{}{}", ended.stdout, ended.stderr);
+        assert!(told.contains("127.0.0.1"), "{asked} says where: {told}");
+    }
+    live.wait_for("/metrics", "orrery_redis_up{bus=\"system+market\"} 0");
+    redis.restart();
+    live.wait_for("/metrics", "orrery_redis_up{bus=\"system+market\"} 1");
+    let begun = std::time::Instant::now();
+    loop {
+        let report = orrery.run(&["redis", "repair", "--dry-run", "--json"]);
+        if report.code == 0 && redis.run::<usize>(&["DBSIZE"]) > 10 {
+            break;
+        }
+        assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{report:#?}");
+    }
     assert_eq!(live.terminate(), 0);
 
     // Without the server, from the data directory.
