@@ -28,6 +28,7 @@ use std::sync::Arc;
 
 use orrery_journal::event::{Bar, Body, Quote, RefusalReason, Trade};
 use orrery_journal::units::{Price, RecvTime, TradingDay};
+use orrery_replay::checkpoint::state::Marks;
 use orrery_replay::fold::{Fold, Input, Outbox, RestoreError};
 
 pub use self::counters::Counters;
@@ -495,7 +496,11 @@ impl Fold for Partition {
     }
 
     fn save(&self, out: &mut Vec<u8>) {
-        state::save(self, out);
+        state::save(self, out, &mut Marks::default());
+    }
+
+    fn save_in_parts(&self, out: &mut Vec<u8>, marks: &mut Marks) {
+        state::save(self, out, marks);
     }
 
     fn restore(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {

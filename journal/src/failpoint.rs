@@ -51,6 +51,7 @@ pub const PLACES: &[&str] = &[
     "store.renamed",
     // the checkpoints of derived data
     "checkpoint.before",
+    "checkpoint.pieces",
     "checkpoint.after",
 ];
 

@@ -65,6 +65,7 @@ pub use read::sealed::SealedPage;
 pub use shared::{Head, SyncMode};
 pub use truth::inspect::{Examination, HeadState, Stage, Torn, examine, holes};
 pub use truth::loss::{Loss, LossKind};
+pub use truth::raw::derived::{FileDamage, examine_derived};
 pub use truth::repair::{RepairError, RepairOptions, Repaired, Taken, repair};
 pub use truth::scrub::{Scrub, Scrubbed};
 pub use truth::verify::{DamageKind, Finding, VerifyReport};

@@ -132,6 +132,11 @@ pub trait Store: Send + Sync {
     /// the log. Costs nothing but time when it is left undone.
     fn settle(&self) {}
 
+    /// Brings what is committed nearer to the disk, without holding up whoever
+    /// commits meanwhile, so that the next sync has little left to do. Promises
+    /// nothing.
+    fn presync(&self) {}
+
     /// Bytes that are in a log and in memory and will be written once more,
     /// into tables.
     fn unflushed(&self) -> u64 {

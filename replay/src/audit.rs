@@ -3,6 +3,9 @@
 //! This finds damage at rest without folding anything. Whether what is recorded
 //! is also right is the question of [`crate::compare`].
 
+use std::collections::BTreeSet;
+use std::error::Error;
+
 use orrery_journal::units::Address;
 
 use crate::derived::{BODY_WINDOW, Derived, DerivedError, KEYFRAME_EVERY};
@@ -14,7 +17,7 @@ pub struct AuditReport {
     pub headers: u64,
     /// Bodies that matched their header.
     pub bodies: u64,
-    /// Checkpoints that matched their address.
+    /// Checkpoints all parts of which matched their address.
     pub checkpoints: u64,
     /// Everything that is wrong, by family and version, checkpoints last.
     pub findings: Vec<String>,
@@ -29,15 +32,30 @@ pub fn audit(derived: &Derived) -> Result<AuditReport, DerivedError> {
     for (symbol, family) in derived.families()? {
         audit_family(derived, &symbol, &family, &mut report)?;
     }
-    for record in derived.checkpoints()? {
-        match derived.checkpoint(&record)? {
-            Some(_) => report.checkpoints += 1,
-            None => {
-                report.findings.push(format!("the checkpoint at event {} is damaged", record.seq))
+    audit_checkpoints(derived, &mut report)?;
+    Ok(report)
+}
+
+fn audit_checkpoints(derived: &Derived, report: &mut AuditReport) -> Result<(), DerivedError> {
+    // Most pieces are shared by many checkpoints.
+    let mut checked = BTreeSet::new();
+    for record in derived.checkpoint_records()? {
+        match record {
+            Ok(record) => {
+                let troubles = derived.examine(&record, &mut checked);
+                report.checkpoints += u64::from(troubles.is_empty());
+                let at = record.seq;
+                let told = troubles.iter().map(|t| format!("the checkpoint at event {at}: {t}"));
+                report.findings.extend(told);
             }
+            Err(Some(at)) => {
+                let told = format!("the record of the checkpoint at event {at} is damaged");
+                report.findings.push(told);
+            }
+            Err(None) => report.findings.push("the key of a checkpoint is damaged".to_owned()),
         }
     }
-    Ok(report)
+    Ok(())
 }
 
 fn audit_family(
@@ -56,12 +74,11 @@ fn audit_family(
                 previous = None;
                 continue;
             }
-            Err(DerivedError::Damaged { what }) => {
-                report.findings.push(format!("{what} is damaged"));
+            Err(error) => {
+                report.findings.push(told(&error, &format!("{symbol} {family} v{version}")));
                 previous = None;
                 continue;
             }
-            Err(error) => return Err(error),
         };
         // After damage the chain is taken up again where it is whole.
         match previous.is_none_or(|p| p == header.previous) {
@@ -80,13 +97,24 @@ fn audit_family(
                     .push(format!("the body of {symbol} {family} v{version} is missing"));
             }
             Ok(None) => {}
-            Err(DerivedError::Damaged { what }) => {
-                report.findings.push(format!("{what} is damaged"));
+            Err(error) => {
+                let body = format!("the body of {symbol} {family} v{version}");
+                report.findings.push(told(&error, &body));
             }
-            Err(error) => return Err(error),
         }
     }
     Ok(())
+}
+
+/// What is wrong with one record; that the store cannot read it is damage, too.
+fn told(error: &DerivedError, record: &str) -> String {
+    match error {
+        DerivedError::Damaged { what } => format!("{what} is damaged"),
+        error => match error.source() {
+            Some(source) => format!("{record} cannot be read: {error}: {source}"),
+            None => format!("{record} cannot be read: {error}"),
+        },
+    }
 }
 
 #[cfg(test)]

@@ -22,6 +22,12 @@ impl<'a> Encoder<'a> {
         Encoder { out }
     }
 
+    /// Bytes of the state so far: where the next one goes.
+    #[must_use]
+    pub const fn position(&self) -> usize {
+        self.out.len()
+    }
+
     /// One byte.
     pub fn u8(&mut self, value: u8) {
         self.out.push(value);

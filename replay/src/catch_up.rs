@@ -1,9 +1,10 @@
 //! Brings derived data to the journal's head.
 //!
 //! Newest good checkpoint, fold the tail, keep what comes out, write new
-//! checkpoints on the way: every so many events, before the first event of each
-//! trading day, and at the end. Interrupted at any point it begins again from
-//! the last checkpoint, and what it folds twice must come out equal.
+//! checkpoints on the way: wherever folding has cost so much since the last one,
+//! before the first event of each trading day, and at the end. Another thread
+//! writes them. Interrupted at any point it begins again from the last
+//! checkpoint, and what it folds twice must come out equal.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -12,26 +13,29 @@ use orrery_journal::units::Seq;
 use orrery_journal::{Head, Journal, ReadError};
 
 use crate::beginning::{self, BeginningError};
-use crate::checkpoint::Purpose;
+use crate::checkpoint::writer::CheckpointWriter;
+use crate::checkpoint::{Purpose, SPACING};
 use crate::derived::{Derived, DerivedError};
-use crate::driver::{FoldError, Threads, fold_range};
+use crate::driver::{FoldError, Then, Threads, fold_until};
 use crate::engine::{Engine, Made};
 use crate::fold::World;
 use crate::nearest::{nearest, recv_of};
+use crate::pace::Pace;
 
 /// How to catch up and follow. None of it can be seen in an artifact.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CatchUpOptions {
     /// Threads that fold; default one.
     pub threads: Threads,
-    /// A checkpoint is written at each multiple of this many events; default
-    /// 262,144, under a second of folding. Never zero (read as 1).
+    /// A checkpoint is written wherever folding has cost as much as this many
+    /// events since the last one ([`crate::driver::Folded::work`]); default
+    /// [`SPACING`], a fraction of a second. Never zero (read as 1).
     pub checkpoint_events: u64,
 }
 
 impl Default for CatchUpOptions {
     fn default() -> CatchUpOptions {
-        CatchUpOptions { threads: Threads::ONE, checkpoint_events: 262_144 }
+        CatchUpOptions { threads: Threads::ONE, checkpoint_events: SPACING }
     }
 }
 
@@ -73,7 +77,7 @@ pub struct Counts {
     pub events: u64,
     /// Artifacts that came out.
     pub artifacts: u64,
-    /// Checkpoints written.
+    /// Checkpoints handed over to be written.
     pub checkpoints: u64,
 }
 
@@ -116,22 +120,23 @@ pub fn catch_up(
     if resumed.seq > Seq::BEFORE_FIRST && recv_of(journal, resumed.seq)? != Some(resumed.recv) {
         return Err(CatchUpError::OtherJournal { seq: resumed.seq });
     }
-    let tail = Tail { journal: journal.clone(), derived: derived.clone(), options };
+    let mut tail = Tail::begin(journal.clone(), derived.clone(), options, resumed, true);
     let mut counts = tail.fold_to(&mut engine, head, &mut |reached, _| progress(reached))?;
-    if counts.events > 0 {
-        tail.checkpoint(&engine, Purpose::Passing)?;
-        counts.checkpoints += 1;
-    }
+    counts.checkpoints += tail.end(&engine)?;
     Ok(CaughtUp { engine, counts, resumed: resumed.seq })
 }
 
 /// The way from an engine's position to the head, with everything that is kept
 /// on it. Shared by catching up and following.
-#[derive(Clone)]
 pub(crate) struct Tail {
     pub(crate) journal: Journal,
-    pub(crate) derived: Derived,
-    pub(crate) options: CatchUpOptions,
+    derived: Derived,
+    options: CatchUpOptions,
+    pace: Pace,
+    writer: CheckpointWriter,
+    /// Whether the fold waits when checkpoints cannot be written as fast as they
+    /// are due; else one is written later.
+    patient: bool,
 }
 
 impl std::fmt::Debug for Tail {
@@ -141,9 +146,21 @@ impl std::fmt::Debug for Tail {
 }
 
 impl Tail {
+    pub(crate) fn begin(
+        journal: Journal,
+        derived: Derived,
+        options: CatchUpOptions,
+        at: Head,
+        patient: bool,
+    ) -> Tail {
+        let pace = Pace::begin(&derived, at, options.checkpoint_events);
+        let writer = CheckpointWriter::new(derived.clone());
+        Tail { journal, derived, options, pace, writer, patient }
+    }
+
     /// Folds up to `head`, keeps artifacts and checkpoints, then delivers.
     pub(crate) fn fold_to(
-        &self,
+        &mut self,
         engine: &mut Engine,
         head: Head,
         deliver: &mut dyn FnMut(Head, &[Made]) -> ControlFlow<()>,
@@ -152,40 +169,57 @@ impl Tail {
         let openings = self.openings(engine.position(), head)?;
         while engine.position().seq < head.seq {
             let at = engine.position().seq;
-            if openings.contains(&at) {
-                self.checkpoint(engine, Purpose::Opening)?;
+            let opens = openings.contains(&at);
+            // An opening one must not be missing, so it waits for its turn.
+            if opens || (self.pace.is_due() && (self.patient || self.writer.has_room())) {
+                let purpose = if opens { Purpose::Opening } else { Purpose::Passing };
+                self.writer.keep(self.pace.draft(engine, purpose))?;
                 counts.checkpoints += 1;
             }
-            let every = self.options.checkpoint_events.max(1);
-            let multiple = Seq((at.0 / every + 1).saturating_mul(every));
+            let stride = Seq(at.0.saturating_add(self.pace.stride()));
             let opening = openings.iter().copied().find(|o| *o > at);
-            let to = opening.map_or(multiple, |o| o.min(multiple)).min(head.seq);
+            let to = opening.map_or(stride, |o| o.min(stride)).min(head.seq);
             counts.add(self.fold_part(engine, to, deliver)?);
-            if to == multiple && to < head.seq && !openings.contains(&to) {
-                self.checkpoint(engine, Purpose::Passing)?;
-                counts.checkpoints += 1;
-            }
         }
         Ok(counts)
     }
 
+    /// Leaves a checkpoint where the engine stands, if it has moved since the
+    /// last one, and waits until all are written; returns how many it left.
+    pub(crate) fn end(&mut self, engine: &Engine) -> Result<u64, DerivedError> {
+        let moved = self.pace.has_moved();
+        if moved {
+            self.writer.keep(self.pace.draft(engine, Purpose::Passing))?;
+        }
+        self.writer.settle()?;
+        Ok(u64::from(moved))
+    }
+
     fn fold_part(
-        &self,
+        &mut self,
         engine: &mut Engine,
         to: Seq,
         deliver: &mut dyn FnMut(Head, &[Made]) -> ControlFlow<()>,
     ) -> Result<Counts, CatchUpError> {
         let mut failed = None;
         let mut reached = engine.position();
+        let mut work = 0;
         let threads = self.options.threads;
-        let summary = fold_range(&self.journal, engine, to, threads, &mut |folded| {
+        let left = self.pace.left();
+        let summary = fold_until(&self.journal, engine, to, threads, &mut |folded| {
             reached = folded.reached;
+            work += folded.work;
             let artifacts: Vec<_> = folded.made.iter().map(|m| m.artifact.clone()).collect();
             if let Err(error) = self.derived.put(&artifacts) {
                 failed = Some(error);
-                return ControlFlow::Break(());
+                return Then::Stop;
             }
-            deliver(reached, &folded.made)
+            match deliver(reached, &folded.made) {
+                ControlFlow::Break(()) => Then::Stop,
+                // Dearer than was thought.
+                ControlFlow::Continue(()) if work >= left => Then::Rest,
+                ControlFlow::Continue(()) => Then::Go,
+            }
         })?;
         if let Some(error) = failed {
             return Err(error.into());
@@ -193,9 +227,10 @@ impl Tail {
         if summary.stopped {
             return Err(CatchUpError::Stopped { seq: reached.seq });
         }
-        if engine.position().seq < to {
+        if summary.events == 0 {
             return Err(ReadError::Missing { from: engine.position().seq.next(), to }.into());
         }
+        self.pace.took(summary.events, work);
         Ok(Counts { events: summary.events, artifacts: summary.artifacts, checkpoints: 0 })
     }
 
@@ -214,10 +249,5 @@ impl Tail {
             }
         }
         Ok(openings)
-    }
-
-    pub(crate) fn checkpoint(&self, engine: &Engine, purpose: Purpose) -> Result<(), CatchUpError> {
-        self.derived.put_checkpoint(engine.position().seq, engine.save(), purpose)?;
-        Ok(())
     }
 }

@@ -10,11 +10,14 @@
 //! ```text
 //! artifact_headers   symbol 0 family 0 version(be u64)   header bytes, header hash (32)
 //! artifact_bodies    symbol 0 family 0 version(be u64)   body
-//! checkpoints        seq(be u64)                         see checkpoint.rs
-//! checkpoint_bytes   blake3                              saved engine
+//! checkpoints        seq(be u64)                         see checkpoint/record.rs
+//! checkpoint_bytes   blake3                              pieces of states; manifests
 //! derived_meta       "format", "configuration"           u32 le; 32 bytes
 //!                    "beginning"                         be u64: last event that was dropped
+//!                    "pending"                           manifest that is being written
 //! ```
+//! Format 2 has checkpoints in pieces. A folder of format 1 is taken over as it
+//! is: its checkpoints are read as they were written.
 
 mod error;
 
@@ -23,12 +26,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use orrery_journal::store::{Batch, Durability, Store, Table};
+use orrery_journal::store::{Batch, Durability, Part, Store, StoreError, Table};
 use orrery_journal::units::{Address, RecvTime, Seq};
-use orrery_journal::{memory_store, open_derived};
+use orrery_journal::{OpenError, memory_store, open_derived};
 
 pub use self::error::DerivedError;
 use crate::artifact::{Artifact, Header};
+use crate::checkpoint::Known;
 
 /// Versions of each family whose bodies are kept whole.
 pub const BODY_WINDOW: u64 = 512;
@@ -36,13 +40,15 @@ pub const BODY_WINDOW: u64 = 512;
 pub const KEYFRAME_EVERY: u64 = 64;
 
 /// Layout of the tables below.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+/// The oldest layout that is taken over.
+const FORMAT_OLDEST: u32 = 1;
 
 const HEADERS: Table = Table { name: "artifact_headers", compress: false };
 const BODIES: Table = Table { name: "artifact_bodies", compress: true };
 pub(crate) const CHECKPOINTS: Table = Table { name: "checkpoints", compress: false };
 pub(crate) const CHECKPOINT_BYTES: Table = Table { name: "checkpoint_bytes", compress: true };
-const META: Table = Table { name: "derived_meta", compress: false };
+pub(crate) const META: Table = Table { name: "derived_meta", compress: false };
 const TABLES: [Table; 5] = [HEADERS, BODIES, CHECKPOINTS, CHECKPOINT_BYTES, META];
 
 const META_FORMAT: &[u8] = b"format";
@@ -56,6 +62,7 @@ pub type FamilyName = (Box<str>, Box<str>);
 #[derive(Clone)]
 pub struct Derived {
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) known: Arc<Known>,
 }
 
 impl std::fmt::Debug for Derived {
@@ -104,13 +111,17 @@ impl Derived {
     /// # Errors
     /// See [`DerivedError`].
     pub fn open(dir: &Path) -> Result<Derived, DerivedError> {
-        Derived::over(open_derived(dir, &TABLES)?)
+        let opened = open_derived(dir, &TABLES).map_err(|error| match error {
+            OpenError::Store(StoreError::Engine { .. }) => DerivedError::Refused(error),
+            error => error.into(),
+        });
+        Derived::over(opened?)
     }
 
     /// The same in memory.
     #[must_use]
     pub fn in_memory() -> Derived {
-        Derived { store: memory_store(&TABLES) }
+        Derived { store: memory_store(&TABLES), known: Arc::default() }
     }
 
     fn over(store: Arc<dyn Store>) -> Result<Derived, DerivedError> {
@@ -118,17 +129,17 @@ impl Derived {
             Some(found) => {
                 let found = <[u8; 4]>::try_from(&*found).map_err(|_| damaged("the format"))?;
                 let found = u32::from_le_bytes(found);
-                if found != FORMAT {
+                if !(FORMAT_OLDEST..=FORMAT).contains(&found) {
                     return Err(DerivedError::Format { found, known: FORMAT });
                 }
+                if found < FORMAT {
+                    tracing::info!(found, known = FORMAT, "derived data of an older format");
+                    write_format(&*store)?;
+                }
             }
-            None => {
-                let mut batch = Batch::default();
-                batch.put(META, META_FORMAT, FORMAT.to_le_bytes().to_vec());
-                store.commit(batch, Durability::Disk)?;
-            }
+            None => write_format(&*store)?,
         }
-        Ok(Derived { store })
+        Ok(Derived { store, known: Arc::default() })
     }
 
     /// Makes sure that everything here is derived under one configuration.
@@ -379,6 +390,12 @@ impl Derived {
         }
     }
 
+    /// What takes how much on disk, by table; empty in memory.
+    #[must_use]
+    pub fn footprint(&self) -> Vec<Part> {
+        self.store.footprint()
+    }
+
     /// Makes everything that was put so far survive the machine.
     ///
     /// # Errors
@@ -386,6 +403,12 @@ impl Derived {
     pub fn sync(&self) -> Result<(), DerivedError> {
         Ok(self.store.sync()?)
     }
+}
+
+fn write_format(store: &dyn Store) -> Result<(), DerivedError> {
+    let mut batch = Batch::default();
+    batch.put(META, META_FORMAT, FORMAT.to_le_bytes().to_vec());
+    Ok(store.commit(batch, Durability::Disk)?)
 }
 
 fn label(header: &Header) -> String {

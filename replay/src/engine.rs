@@ -31,6 +31,7 @@ use orrery_journal::event::{Body, Event, InlineText, JournalEvent};
 use orrery_journal::units::{Address, RecvTime, Seq};
 
 use crate::canonical::{Decoder, Encoder};
+use crate::checkpoint::state::{Marks, State};
 use crate::fold::{Fold, RestoreError, Standing, World};
 use crate::ledger::Line;
 use crate::routes::Routes;
@@ -261,17 +262,31 @@ impl Engine {
     /// Texts are a length (u64) and UTF-8; numbers are little-endian.
     #[must_use]
     pub fn save(&self) -> Vec<u8> {
-        let mut out = Vec::new();
+        self.save_in_parts().0
+    }
+
+    /// The same, with its parts.
+    #[must_use]
+    pub fn state(&self) -> State {
+        let (bytes, marks) = self.save_in_parts();
+        State::new(bytes, marks)
+    }
+
+    fn save_in_parts(&self) -> (Vec<u8>, Marks) {
+        let (mut out, mut marks) = (Vec::new(), Marks::default());
         let mut e = Encoder::new(&mut out);
+        marks.part(0, "engine");
         e.raw(MAGIC);
         e.u32(FORMAT);
         e.address(self.configuration);
         e.seq(self.position.seq);
         e.recv(self.position.recv);
+        marks.part(e.position(), "routes");
         self.routes.save(&mut e);
         for cell in &self.share.cells {
-            cell.save(&mut e);
+            cell.save(&mut e, &mut marks);
         }
+        marks.part(e.position(), "standing facts");
         if !self.standing.is_empty() {
             e.count(self.standing.len());
             for (seq, fact) in &*self.standing {
@@ -279,7 +294,7 @@ impl Engine {
                 e.bytes(fact);
             }
         }
-        out
+        (out, marks)
     }
 
     /// An engine in a saved state.

@@ -10,6 +10,8 @@ use bytes::Bytes;
 use orrery_journal::event::Event;
 use orrery_journal::units::{Address, RecvTime, Seq};
 
+use crate::checkpoint::state::Marks;
+
 /// An event with everything that a fold may read besides its own state.
 #[derive(Clone, Copy, Debug)]
 pub struct Input<'a> {
@@ -91,6 +93,12 @@ pub trait Fold: Send {
 
     /// Appends the whole state as canonical bytes.
     fn save(&self, out: &mut Vec<u8>);
+
+    /// The same bytes, with the places where parts begin that change apart from
+    /// each other. Default: there is one part.
+    fn save_in_parts(&self, out: &mut Vec<u8>, _marks: &mut Marks) {
+        self.save(out);
+    }
 
     /// Takes a saved state in place of its own.
     ///

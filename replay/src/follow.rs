@@ -10,7 +10,6 @@ use std::time::Duration;
 use orrery_journal::{Head, Journal};
 
 use crate::catch_up::{CatchUpError, CatchUpOptions, Counts, Tail};
-use crate::checkpoint::Purpose;
 use crate::derived::Derived;
 use crate::engine::{Engine, Made};
 
@@ -32,7 +31,9 @@ impl Follower {
         engine: Engine,
         options: CatchUpOptions,
     ) -> Follower {
-        Follower { tail: Tail { journal, derived, options }, engine, counts: Counts::default() }
+        // A live fold never waits for a checkpoint that is merely due.
+        let tail = Tail::begin(journal, derived, options, engine.position(), false);
+        Follower { tail, engine, counts: Counts::default() }
     }
 
     /// Waits up to `timeout` for events beyond the engine's position and folds
@@ -75,16 +76,14 @@ impl Follower {
         self.finish(deliver)
     }
 
-    /// Writes a checkpoint of the folds as they are now; nothing where nothing
-    /// has been folded yet.
+    /// Writes a checkpoint of the folds as they are now, and waits until it is
+    /// written; nothing where nothing has been folded since the last one.
     ///
     /// # Errors
     /// See [`CatchUpError`].
-    pub fn checkpoint(&self) -> Result<(), CatchUpError> {
-        match self.engine.position() == Head::default() {
-            true => Ok(()),
-            false => self.tail.checkpoint(&self.engine, Purpose::Passing),
-        }
+    pub fn checkpoint(&mut self) -> Result<(), CatchUpError> {
+        self.tail.end(&self.engine)?;
+        Ok(())
     }
 
     /// Folds whatever is durable by now, writes a checkpoint and gives the
@@ -94,9 +93,7 @@ impl Follower {
     /// See [`CatchUpError`].
     pub fn finish(mut self, deliver: &mut dyn FnMut(&[Made])) -> Result<Engine, CatchUpError> {
         self.step(Duration::ZERO, deliver)?;
-        if self.engine.position() != Head::default() && self.counts.events > 0 {
-            self.tail.checkpoint(&self.engine, Purpose::Passing)?;
-        }
+        self.tail.end(&self.engine)?;
         Ok(self.engine)
     }
 

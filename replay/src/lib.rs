@@ -32,6 +32,7 @@ pub mod follow;
 pub mod json;
 pub mod ledger;
 mod nearest;
+mod pace;
 mod routes;
 pub mod session;
 pub mod tally;

@@ -1,5 +1,6 @@
 //! Where folding may begin: the newest checkpoint that can be used.
 
+use std::error::Error;
 use std::sync::Arc;
 
 use orrery_journal::units::{RecvTime, Seq};
@@ -23,14 +24,13 @@ pub(crate) fn nearest(
     while let Some(checkpoint) = derived.checkpoint_at_or_before(bound)? {
         match Engine::restore(Arc::clone(world), &checkpoint.bytes) {
             Ok(engine) if engine.position().seq == checkpoint.seq => return Ok(engine),
-            Ok(_) => tracing::warn!(seq = checkpoint.seq.0, "a checkpoint is of another position"),
+            Ok(_) => derived.skip(checkpoint.seq, &"it is of another position"),
             // A derived folder has one configuration, so no other one would do.
             Err(EngineRestoreError::Configuration { .. }) => break,
-            Err(error) => tracing::warn!(
-                seq = checkpoint.seq.0,
-                error = &error as &dyn std::error::Error,
-                "a checkpoint cannot be restored; an older one is used"
-            ),
+            Err(error) => {
+                let why = error.source().map_or_else(String::new, |e| format!(": {e}"));
+                derived.skip(checkpoint.seq, &format!("{error}{why}"));
+            }
         }
         let Some(below) = checkpoint.seq.0.checked_sub(1) else { break };
         bound = Seq(below);

@@ -34,6 +34,10 @@ pub fn metrics(
         let mut text = telemetry::render(&registry);
         let end = text.rfind("# EOF").unwrap_or(text.len());
         let mut lines = String::new();
+        // Writing to a String cannot fail.
+        let _ = writeln!(lines, "# TYPE orrery_checkpoints_skipped gauge");
+        let skipped = archive.derived().checkpoints_skipped();
+        let _ = writeln!(lines, "orrery_checkpoints_skipped {skipped}");
         if let Some(scrub) = &scrub {
             let Scrubbed { pages, rounds, findings } = scrub.state();
             for (name, value) in

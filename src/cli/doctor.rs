@@ -4,7 +4,7 @@
 use clap::Args;
 use orrery_journal::guard::{self, Room};
 use orrery_journal::units::Seq;
-use orrery_journal::{DamageKind, Examination, HeadState, OpenError};
+use orrery_journal::{DamageKind, Examination, HeadState, OpenError, examine_derived};
 use serde::Serialize;
 
 use super::exit::Exit;
@@ -198,6 +198,18 @@ fn notes(common: &Common, found: &Examination, notes: &mut Vec<String>) {
     notes.extend(report.losses.iter().map(look::loss));
     if !common.data_dir().join("derived").is_dir() {
         notes.push("derived data are missing; the next command that needs them makes them".into());
+    }
+    match examine_derived(common.data_dir()) {
+        Ok(found) => notes.extend(found.iter().filter(|d| !d.unfinished).map(|damage| {
+            format!(
+                "derived data are damaged in {} at byte {}: {}; what is there is skipped or made \
+                 again from the journal. `orrery verify --derived` names checkpoints and artifacts",
+                damage.file.display(),
+                damage.offset,
+                damage.what
+            )
+        })),
+        Err(e) => notes.push(format!("the files of derived data cannot be read: {e}")),
     }
     match guard::room(common.data_dir()) {
         Ok(Room { free, total }) if free < guard::default_reserve(total) => notes.push(format!(

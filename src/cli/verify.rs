@@ -3,6 +3,7 @@
 use anyhow::Context;
 use clap::Args;
 use orrery_journal::units::TradingDay;
+use orrery_journal::{FileDamage, examine_derived};
 use orrery_replay::audit::{AuditReport, audit};
 use orrery_replay::derived::Derived;
 use serde::Serialize;
@@ -27,8 +28,9 @@ pub struct Verify {
     /// The same.
     #[arg(long = "day", value_name = "DAY", conflicts_with = "day")]
     of_day: Option<String>,
-    /// Check derived data, too. Its store is opened for that, which may write
-    /// to `derived/`; never to the journal.
+    /// Check derived data, too: its files, headers, bodies, and every part of
+    /// every checkpoint. Its store is opened for that, which may write to
+    /// `derived/`; never to the journal.
     #[arg(long)]
     derived: bool,
 }
@@ -137,10 +139,33 @@ pub fn run(common: &Common, command: &Verify) -> anyhow::Result<Exit> {
     Ok(if clean { Exit::Fine } else { Exit::Finding })
 }
 
+/// The files first, as they are: opening may change them.
 fn derived(common: &Common) -> anyhow::Result<AuditReport> {
-    let opened = Derived::open(common.data_dir()).and_then(|derived| audit(&derived));
-    opened.with_context(|| {
-        let folder = common.data_dir().join("derived");
-        format!("derived data cannot be read; deleting {} has it made again", folder.display())
-    })
+    let folder = common.data_dir().join("derived");
+    let advice =
+        || format!("derived data cannot be read; deleting {} has it made again", folder.display());
+    let files = examine_derived(common.data_dir()).with_context(advice)?;
+    let place = |damage: &FileDamage| {
+        let FileDamage { file, offset, bytes, what, .. } = damage;
+        format!("{} at byte {offset} ({bytes} bytes): {what}", file.display())
+    };
+    let (unfinished, damaged): (Vec<_>, Vec<_>) = files.iter().partition(|d| d.unfinished);
+    let damaged: Vec<String> = damaged.into_iter().map(place).collect();
+    for damage in unfinished {
+        tracing::warn!(place = place(damage), "an unfinished write; what it held is made again");
+    }
+    let audited = Derived::open(common.data_dir()).and_then(|derived| audit(&derived));
+    match audited {
+        Ok(mut report) => {
+            report.findings.splice(0..0, damaged);
+            Ok(report)
+        }
+        // Where the files say what is wrong, that is the answer.
+        Err(error) if !damaged.is_empty() => {
+            let mut findings = damaged;
+            findings.push(format!("{:#}", anyhow::Error::new(error).context(advice())));
+            Ok(AuditReport { findings, ..AuditReport::default() })
+        }
+        Err(error) => Err(error).with_context(advice),
+    }
 }

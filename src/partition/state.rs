@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use orrery_journal::units::{Address, RecvTime};
 use orrery_replay::canonical::{Decoder, Encoder};
+use orrery_replay::checkpoint::state::Marks;
 use orrery_replay::fold::RestoreError;
 
 use super::chain::LastChain;
@@ -24,30 +25,43 @@ use crate::views::{Bodies, Published};
 
 const VERSION: u32 = 5;
 
-pub(super) fn save(partition: &Partition, out: &mut Vec<u8>) {
+/// `marks` is told where a model, an epoch or something else begins that changes
+/// apart from the rest.
+pub(super) fn save(partition: &Partition, out: &mut Vec<u8>, marks: &mut Marks) {
     let mut encoder = Encoder::new(out);
     let e = &mut encoder;
+    marks.part(e.position(), "moment");
     e.u32(VERSION);
     e.address(partition.parameters.hash());
     e.text(&partition.here.symbol);
     partition.here.save(e);
+    marks.part(e.position(), "instruments");
     partition.instruments.save(e);
+    marks.part(e.position(), "history");
     partition.history.save(e);
     partition.counters.save(e);
+    marks.part(e.position(), "tape");
     partition.tape.save(e);
+    marks.part(e.position(), "timers");
     e.option(partition.baseline, |e, b| b.save(e));
     e.option(partition.doubt, |e, doubt| doubt.save(e));
     e.option(partition.silence_due, Encoder::recv);
     e.option(partition.status_due, Encoder::recv);
-    e.option(partition.active.as_ref(), save_living);
-    e.option(partition.warming.as_ref(), |e, warming| {
-        save_living(e, warming);
-        e.recv(warming.epoch.state.deadline);
+    marks.within("active", |marks| {
+        e.option(partition.active.as_ref(), |e, active| save_living(e, active, marks));
     });
-    save_models(&partition.models, e);
+    marks.within("warming", |marks| {
+        e.option(partition.warming.as_ref(), |e, warming| {
+            save_living(e, warming, marks);
+            e.recv(warming.epoch.state.deadline);
+        });
+    });
+    save_models(&partition.models, e, marks);
+    marks.part(e.position(), "bodies");
     let held = partition.bodies.held();
     e.count(held.len());
     for (family, published) in held {
+        marks.part(e.position(), &format!("body of {family}"));
         e.text(family);
         e.bool(published.current);
         e.text(&published.profile);
@@ -56,6 +70,7 @@ pub(super) fn save(partition: &Partition, out: &mut Vec<u8>) {
         e.recv(published.at);
         e.bytes(&published.body);
     }
+    marks.part(e.position(), "views");
     e.count(partition.views.len());
     for timed in &partition.views {
         e.text(timed.view.family());
@@ -136,12 +151,15 @@ fn restore_market(
     Ok(fresh)
 }
 
-fn save_living<S>(e: &mut Encoder<'_>, living: &Living<S>) {
+fn save_living<S>(e: &mut Encoder<'_>, living: &Living<S>, marks: &mut Marks) {
+    marks.part(e.position(), "epoch");
     save_record(&living.epoch.record, e);
+    marks.part(e.position(), "topology");
     save_topology(&living.epoch.live.book().topology, e);
+    marks.part(e.position(), "book");
     living.epoch.live.save(e);
     e.option(living.chain, |e, chain| chain.save(e));
-    save_models(&living.models, e);
+    save_models(&living.models, e, marks);
 }
 
 fn restore_living<S>(
@@ -162,9 +180,11 @@ fn restore_living<S>(
     Ok(Living { epoch: Epoch { record, live, state: state(d)? }, models, chain })
 }
 
-fn save_models(models: &[Timed], e: &mut Encoder<'_>) {
+fn save_models(models: &[Timed], e: &mut Encoder<'_>, marks: &mut Marks) {
+    marks.part(e.position(), "models");
     e.count(models.len());
     for timed in models {
+        marks.part(e.position(), timed.model.family());
         e.text(timed.model.family());
         e.text(timed.model.profile());
         e.option(timed.due, Encoder::recv);

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use orrery_journal::event::Body;
 use orrery_journal::units::{RecvTime, Seq};
 use orrery_replay::canonical::{Decoder, Encoder};
+use orrery_replay::checkpoint::state::Marks;
 use orrery_replay::fold::{By, Fold, Input, Outbox, RestoreError, Standing};
 
 use super::roster::{Act, Done, PREVIOUS, Roster, changed};
@@ -154,8 +155,12 @@ impl Fold for Stage {
     }
 
     fn save(&self, out: &mut Vec<u8>) {
+        self.save_in_parts(out, &mut Marks::default());
+    }
+
+    fn save_in_parts(&self, out: &mut Vec<u8>, marks: &mut Marks) {
         if self.roster == Roster::default() {
-            return self.live.partition.save(out);
+            return self.live.partition.save_in_parts(out, marks);
         }
         let mut encoder = Encoder::new(out);
         let e = &mut encoder;
@@ -163,7 +168,8 @@ impl Fold for Stage {
         e.u8(VERSION);
         save_settings(&self.roster.live, e);
         e.option(self.roster.since, Encoder::seq);
-        e.nested(|out| self.live.partition.save(out));
+        e.nested(|out| self.live.partition.save_in_parts(out, marks));
+        marks.part(e.position(), "beside");
         e.count(self.roster.shadows.len());
         for (name, shadow) in &self.roster.shadows {
             e.text(name);
@@ -171,7 +177,11 @@ impl Fold for Stage {
             e.seq(shadow.since);
             save_settings(&shadow.settings, e);
             let player = self.shadows.get(name);
-            e.option(player, |e, player| e.nested(|out| player.partition.save(out)));
+            marks.within(name, |marks| {
+                e.option(player, |e, player| {
+                    e.nested(|out| player.partition.save_in_parts(out, marks));
+                });
+            });
         }
     }
 

@@ -7,6 +7,7 @@ mod bad_chain;
 mod bad_input;
 mod captured;
 mod certificate;
+mod checkpoints;
 mod cli;
 mod compare;
 mod corrected;

@@ -108,6 +108,11 @@ proptest! {
     }
 
     #[test]
+    fn as_of_a_moment_nothing_later_is_known(s in streams(80), at in any::<usize>()) {
+        holds(rules::as_of::<Registered>, &s, at)?;
+    }
+
+    #[test]
     fn incremental_equals_restored_from_its_state_and_the_book(
         s in streams(60), at in any::<usize>()
     ) {
@@ -175,6 +180,8 @@ fn control_a_range_that_runs_backwards_is_found() {
 #[test]
 fn control_a_hidden_global_is_found() {
     finds(rules::side_by_side::<toys::Beside<toys::Global>>);
+    // What the whole process has seen, it has seen of the future, too.
+    finds(rules::as_of::<toys::Beside<toys::Global>>);
 }
 
 #[test]
@@ -209,10 +216,11 @@ fn control_a_model_that_listens_to_another_is_found() {
 #[test]
 fn control_an_honest_toy_passes() {
     let stream = stream(&acts(0, 80));
-    let rules: [Rule; 8] = [
+    let rules: [Rule; 9] = [
         rules::folded_twice::<toys::Beside<toys::Honest>>,
         rules::side_by_side::<toys::Beside<toys::Honest>>,
         rules::checkpoint::<toys::Beside<toys::Honest>>,
+        rules::as_of::<toys::Beside<toys::Honest>>,
         rules::reborn::<toys::Beside<toys::Honest>>,
         rules::recomputed::<toys::Beside<toys::Honest>>,
         rules::told_again::<toys::Beside<toys::Honest>>,

@@ -9,6 +9,7 @@
 //! too, behind all sound ones. Everything the journal keeps carries a hash of
 //! its own, and whoever reads here checks it.
 
+pub(crate) mod derived;
 mod log;
 mod table;
 

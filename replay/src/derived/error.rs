@@ -13,6 +13,11 @@ pub enum DerivedError {
     /// The store did not open.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The engine refused the folder.
+    #[error(
+        "derived data cannot be opened; `orrery verify --derived` says where it is damaged; delete the derived folder, it is rebuilt"
+    )]
+    Refused(#[source] OpenError),
     /// A record is damaged; delete `derived/` and it is rebuilt.
     #[error("{what} of derived data is damaged; delete the derived folder, it is rebuilt")]
     Damaged {

@@ -10,6 +10,7 @@ use orrery_journal::units::{Address, InstrumentId, RecvTime, Seq};
 use super::error::{EngineError, EngineRestoreError};
 use crate::artifact::Made;
 use crate::canonical::{Decoder, Encoder};
+use crate::checkpoint::state::Marks;
 use crate::fold::{Fold, Input, Outbox, RestoreError, World};
 use crate::ledger::{Ledger, Moment};
 use crate::routes::Routes;
@@ -57,13 +58,19 @@ impl Cell {
     }
 
     /// Name, birth, last event, clock, ledger, fold.
-    pub(crate) fn save(&self, e: &mut Encoder<'_>) {
-        e.text(&self.name);
-        e.seq(self.born);
-        e.seq(self.seq_last);
-        e.recv(self.clock);
-        self.ledger.save(e);
-        e.nested(|out| self.fold.save(out));
+    pub(crate) fn save(&self, e: &mut Encoder<'_>, marks: &mut Marks) {
+        marks.within(&self.name, |marks| {
+            marks.part(e.position(), "ledger");
+            e.text(&self.name);
+            e.seq(self.born);
+            e.seq(self.seq_last);
+            e.recv(self.clock);
+            self.ledger.save(e);
+            e.nested(|out| {
+                marks.part(out.len(), "fold");
+                self.fold.save_in_parts(out, marks);
+            });
+        });
     }
 
     /// Reads what [`Cell::save`] wrote; the name must be the one that is due.

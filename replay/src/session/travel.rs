@@ -204,7 +204,7 @@ impl Session {
     /// Takes a recorded checkpoint, if one lies nearer.
     fn jump(&mut self, to: Moment) -> Result<(), SessionError> {
         let bound = to.seq.min(self.plan.layers.clear_until());
-        let found = self.derived.checkpoints()?.into_iter().rfind(|record| record.seq <= bound);
+        let found = self.derived.record_at_or_before(bound)?;
         // Those of other definitions cannot be used; they are a derived folder's.
         if found.is_none_or(|record| record.seq <= self.at.seq) {
             return Ok(());

@@ -158,6 +158,25 @@ pub fn checkpoint<R: Registry>(stream: &[Taped], at: usize) -> Result<(), String
     if engine.save() == state { Ok(()) } else { Err("another state at the end".to_owned()) }
 }
 
+/// As of a place, folded from a checkpoint before it after everything behind it
+/// has happened: the same as when nothing had happened yet.
+pub fn as_of<R: Registry>(stream: &[Taped], at: usize) -> Result<(), String> {
+    let cut = at % stream.len();
+    let world = world::<R>(parameters());
+    let (mut alone, mut known) = (Engine::new(Arc::clone(&world)), Vec::new());
+    go_on(&mut alone, stream, cut, &mut known)?;
+    let (mut engine, mut recorded) = (Engine::new(Arc::clone(&world)), Vec::new());
+    go_on(&mut engine, stream, cut / 2, &mut recorded)?;
+    let (saved, begun) = (engine.save(), recorded.len());
+    go_on(&mut engine, stream, stream.len(), &mut recorded)?;
+    let mut engine = Engine::restore(world, &saved).map_err(|e| e.to_string())?;
+    let mut found = recorded.iter().take(begun).cloned().collect();
+    go_on(&mut engine, stream, cut, &mut found)?;
+    same(&known, &found)?;
+    same(&known, recorded.get(..known.len()).unwrap_or_default())?;
+    if engine.save() == alone.save() { Ok(()) } else { Err("another state".to_owned()) }
+}
+
 /// Before each body the model is replaced by one that has nothing but the saved
 /// state and the book.
 pub fn reborn<R: Registry>(stream: &[Taped], _: usize) -> Result<(), String> {
