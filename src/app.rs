@@ -7,8 +7,10 @@
 
 mod beats;
 mod damage;
+mod descriptors;
 mod feed;
 mod frames;
+mod house;
 mod journal;
 mod observe;
 mod outlets;
@@ -62,6 +64,8 @@ const FIRST_EVENT_WAIT: Duration = Duration::from_secs(2);
 pub struct Service {
     /// Where to listen.
     pub listen: SocketAddr,
+    /// Whom to let in there.
+    pub door: gateway::Door,
     /// Where events come from; `None` serves what the journal holds.
     pub feed: Option<Feed>,
     /// Redis of both buses; `None` serves documents from this process.
@@ -110,7 +114,13 @@ pub fn run(
         format!("cannot listen on {}; --listen names another address", service.listen)
     })?;
     let address = listener.local_addr()?;
-    archive.journal().announce(&address.to_string()).context("cannot write LOCK")?;
+    let announced = match service.door.tls {
+        Some(_) => format!("https://{address}"),
+        None => address.to_string(),
+    };
+    archive.journal().announce(&announced).context("cannot write LOCK")?;
+    let mut door = service.door;
+    descriptors::raise(&mut door.limits);
     let metrics = Arc::new(Metrics::default());
     let scrub = match service.scrub {
         0 => None,
@@ -153,6 +163,7 @@ pub fn run(
         let (stats, publishing) = publishing.unzip();
         let parts = gateway::Parts {
             documents: Arc::new(documents),
+            house: Arc::new(house::Rooms(Arc::clone(&archive))),
             now_ms: clock::now_ms,
             metrics: {
                 let observing = observe::Observing {
@@ -177,8 +188,7 @@ pub fn run(
             shutdown.clone(),
         )
         .await?;
-        let serving =
-            gateway::serve(listener, parts, Some(grpc), gateway::LIMITS, shutdown.clone());
+        let serving = gateway::serve(listener, parts, Some(grpc), door, shutdown.clone());
         let serving = tokio::spawn(serving);
         ready(address);
         let why = tokio::select! {

@@ -10,6 +10,7 @@ mod days;
 mod demo;
 mod diff;
 mod doctor;
+mod door;
 mod epochs;
 pub mod exit;
 mod explain;

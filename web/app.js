@@ -48,8 +48,22 @@ function ticks(lo, hi, count) {
 
 // ---------------------------------------------------------------- data
 
+/** One question for a token at a time; a wrong one is asked for again. */
+let login = null;
+function logIn() {
+  login ??= (async () => {
+    const token = prompt("This server asks for a token.");
+    if (!token) throw new Error("no token was given");
+    const headers = { Authorization: `Bearer ${token.trim()}` };
+    const response = await fetch("/api/v1/session", { method: "POST", headers });
+    if (!response.ok) throw new Error(`the token was refused: ${response.status}`);
+  })().finally(() => { login = null; });
+  return login;
+}
+
 async function fetchData(path) {
-  const response = await fetch(path);
+  let response = await fetch(path);
+  if (response.status === 401) { await logIn(); response = await fetch(path); }
   if (response.status === 404 || response.status === 503) return null;
   if (!response.ok) throw new Error(`${path}: ${response.status}`);
   return (await response.json()).data;
@@ -413,5 +427,5 @@ $("symbol").addEventListener("change", (event) => {
 for (const id of ["strategy", "side", "dte", "layer", "gex-mode"]) $(id).addEventListener("change", redraw);
 addEventListener("resize", redraw);
 redraw();
-loadSymbols().catch(console.error);
-follow();
+// A stream that is refused is never tried again, so the question comes first.
+loadSymbols().catch(console.error).finally(follow);

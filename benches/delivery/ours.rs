@@ -79,11 +79,13 @@ impl House {
             let address = listener.local_addr().unwrap();
             let parts = gateway::Parts {
                 documents: Arc::new(documents),
+                house: Arc::new(gateway::NoHouse),
                 now_ms: clock::now_ms,
                 metrics: Arc::new(String::new),
                 ready: Arc::new(|| Ok(())),
             };
-            tokio::spawn(gateway::serve(listener, parts, None, gateway::LIMITS, stopped));
+            let door = gateway::Door::default();
+            tokio::spawn(gateway::serve(listener, parts, None, door, stopped));
             address
         });
         drop(entered);

@@ -55,6 +55,8 @@ const CLOSING_NANOS: i64 = 2 * NANOS_PER_SECOND;
 
 pub fn run(common: &Common, command: &Demo) -> anyhow::Result<Exit> {
     let redis = command.listener.buses()?;
+    let door = command.listener.door.door(command.listener.listen)?;
+    let scheme = command.listener.scheme();
     let mut common = common.clone();
     // Another session needs another journal, so the folder names it.
     let folder = format!("demo-{}-{}m", command.seed, command.minutes);
@@ -113,6 +115,7 @@ pub fn run(common: &Common, command: &Demo) -> anyhow::Result<Exit> {
     let feed = Feed::Simulate { simulation: Box::new(simulation), descriptor, pace };
     let service = Service {
         listen: command.listener.listen,
+        door,
         feed: Some(feed),
         redis,
         takeover: command.listener.redis_takeover,
@@ -124,7 +127,7 @@ pub fn run(common: &Common, command: &Demo) -> anyhow::Result<Exit> {
         origin: None,
     };
     app::run(archive, caught_up.engine, service, |address| {
-        output::line(format!("open http://{address}/ - the session goes on; stop with Ctrl-C"));
+        output::line(format!("open {scheme}://{address}/ - the session goes on; stop with Ctrl-C"));
     })?;
     Ok(Exit::Fine)
 }

@@ -92,6 +92,8 @@ pub struct Listener {
     #[arg(long, default_value_t = 16, value_name = "N",
           value_parser = clap::value_parser!(u16).range(..=256))]
     pub replay_sessions: u16,
+    #[command(flatten)]
+    pub door: super::door::DoorArgs,
 }
 
 impl Listener {
@@ -114,6 +116,12 @@ impl Listener {
         (self.redis_observe > 0).then(|| Duration::from_secs(self.redis_observe))
     }
 
+    /// What the listener speaks.
+    #[must_use]
+    pub const fn scheme(&self) -> &'static str {
+        if self.door.speaks_tls() { "https" } else { "http" }
+    }
+
     /// The buses, when Redis is configured.
     ///
     /// # Errors
@@ -127,6 +135,8 @@ impl Listener {
 
 pub fn run(common: &Common, command: &Serve) -> anyhow::Result<Exit> {
     let redis = command.listener.buses()?;
+    let door = command.listener.door.door(command.listener.listen)?;
+    let scheme = command.listener.scheme();
     super::repair::accept(common, &command.accept)?;
     let data = match command.feed {
         Some(_) => open::or_create(common, None, command.sync.mode())?,
@@ -147,6 +157,7 @@ pub fn run(common: &Common, command: &Serve) -> anyhow::Result<Exit> {
     let engine = open::catch_up(&archive)?.engine;
     let service = Service {
         listen: command.listener.listen,
+        door,
         feed,
         redis,
         takeover: command.listener.redis_takeover,
@@ -159,7 +170,7 @@ pub fn run(common: &Common, command: &Serve) -> anyhow::Result<Exit> {
     };
     app::run(archive, engine, service, |address| {
         output::line(format!(
-            "serving http://{address}/ (page, HTTP, SSE, gRPC); stop with Ctrl-C"
+            "serving {scheme}://{address}/ (page, HTTP, SSE, gRPC); stop with Ctrl-C"
         ));
     })?;
     Ok(Exit::Fine)

@@ -1,41 +1,46 @@
 //! Routes that answer with documents: `/api/dealer-gravity/*`, `/api/models/*`
 //! and our own `/api/v1/*`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::get;
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::answer::{data, failure, not_found, unavailable};
 use super::candles::{self, DAYS};
+use super::routes::{Route, get};
 use super::{Gateway, names};
 use crate::projector::registry::Bus;
 
+mod own;
 mod profile;
+mod strikes;
 
-pub fn routes() -> Router<Arc<Gateway>> {
-    Router::new()
-        .route("/api/dealer-gravity/artifact", get(gravity))
-        .route("/api/dealer-gravity/context", get(context))
-        .route("/api/models/spot", get(spot))
-        .route("/api/models/gex/{symbol}", get(gex))
-        .route("/api/models/heatmap/{symbol}", get(heatmap))
-        .route("/api/models/heatmap/{symbol}/{strategy}", get(heatmap_of_strategy))
-        .route("/api/models/bias_lfi", get(bias_lfi))
-        .route("/api/models/market_mode", get(market_mode))
-        .route("/api/models/vix_regime", get(vix_regime))
-        .route("/api/models/trade_selector/{symbol}", get(selector))
-        .route("/api/models/candles/{symbol}", get(candles_of))
-        .route("/api/models/volume_profile", get(profile::volume_profile))
-        .route("/api/v1/symbols", get(symbols))
-        .route("/api/v1/artifacts/{symbol}/{family}", get(artifact))
+pub fn routes() -> Vec<Route> {
+    vec![
+        get("/api/dealer-gravity/artifact", gravity),
+        get("/api/dealer-gravity/context", context),
+        get("/api/dealer-gravity/structures", profile::structures),
+        get("/api/models/spot", spot),
+        get("/api/models/gex/{symbol}", gex),
+        get("/api/models/heatmap/{symbol}", heatmap),
+        get("/api/models/heatmap/{symbol}/{strategy}", heatmap_of_strategy),
+        get("/api/models/bias_lfi", bias_lfi),
+        get("/api/models/market_mode", market_mode),
+        get("/api/models/vix_regime", vix_regime),
+        get("/api/models/trade_selector/{symbol}", selector),
+        get("/api/models/candles/{symbol}", candles_of),
+        get("/api/models/volume_profile", profile::volume_profile),
+        get("/api/options/strikes/{symbol}", strikes::strikes),
+        get("/api/v1/symbols", own::symbols),
+        get("/api/v1/artifacts/{symbol}/{family}", own::artifact),
+        get("/api/v1/levels/{symbol}", own::levels),
+    ]
 }
 
 /// A query string as it came; its meaning is each route's own.
@@ -227,74 +232,4 @@ async fn document(gateway: &Gateway, key: &str, none: &str) -> Response {
         Read::Missing => not_found(none),
         Read::Failed(response) => response,
     }
-}
-
-/// A whole artifact, header and body, as it is kept.
-async fn artifact(
-    State(gateway): State<Arc<Gateway>>,
-    Path((symbol, family)): Path<(String, String)>,
-) -> Response {
-    let Some(symbol) = names::route_symbol(&symbol) else { return unknown_symbol(&symbol) };
-    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
-    let known = !family.is_empty() && family.len() <= 64 && family.bytes().all(plain);
-    if !known {
-        return not_found(&format!("{family:?} is no family"));
-    }
-    match read(&gateway, Bus::Market, &names::artifact(&symbol, &family)).await {
-        Read::Found(document) => data(&document, gateway.now_ms()),
-        Read::Missing => not_found(&format!("No {family} artifact found for {symbol}")),
-        Read::Failed(response) => response,
-    }
-}
-
-/// Which symbols have something to show, and what.
-async fn symbols(State(gateway): State<Arc<Gateway>>) -> Response {
-    #[derive(Serialize)]
-    struct Known {
-        symbol: String,
-        vendor_symbol: String,
-        families: BTreeSet<String>,
-    }
-    let documents = &gateway.parts.documents;
-    let mut known: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for (bus, prefix) in [
-        (Bus::Market, names::OWN),
-        (Bus::Market, names::SPOT),
-        (Bus::Market, names::GEX),
-        (Bus::Market, names::HEATMAP),
-        (Bus::System, names::GRAVITY),
-    ] {
-        let keys = match documents.keys(bus, prefix).await {
-            Ok(keys) => keys,
-            Err(error) => return unavailable(&error),
-        };
-        for key in &keys {
-            if let Some((symbol, family)) = symbol_and_family(key) {
-                known.entry(symbol).or_default().insert(family);
-            }
-        }
-    }
-    let known: Vec<Known> = known
-        .into_iter()
-        .map(|(symbol, families)| Known {
-            vendor_symbol: crate::market::ticker::vendor_symbol(&symbol),
-            symbol,
-            families,
-        })
-        .collect();
-    data(&known, gateway.now_ms())
-}
-
-fn symbol_and_family(key: &str) -> Option<(String, String)> {
-    let plain = |vendor: String| vendor.strip_prefix("I:").map(str::to_owned).unwrap_or(vendor);
-    if let Some((symbol, family)) = names::artifact_parts(key) {
-        return Some((symbol.to_owned(), family.to_owned()));
-    }
-    if let Some(symbol) = names::gravity_symbol(key) {
-        return Some((symbol, "gravity".to_owned()));
-    }
-    names::spot_symbol(key)
-        .map(|s| (plain(s), "spot".to_owned()))
-        .or_else(|| names::gex_symbol(key).map(|s| (plain(s), "gex".to_owned())))
-        .or_else(|| names::heatmap_symbol(key).map(|s| (plain(s), "heatmap".to_owned())))
 }

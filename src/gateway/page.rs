@@ -1,13 +1,9 @@
 //! The page: a few files that are part of the binary.
 
-use std::sync::Arc;
-
-use axum::Router;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 
-use super::Gateway;
+use super::routes::{Route, get};
 
 const INDEX: &str = include_str!("../../web/index.html");
 const SCRIPT: &str = include_str!("../../web/app.js");
@@ -17,12 +13,13 @@ const ICON: &str = include_str!("../../web/icon.svg");
 /// Nothing from elsewhere is loaded, and nobody else may frame the page.
 const POLICY: &str = "default-src 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-pub fn routes() -> Router<Arc<Gateway>> {
-    Router::new()
-        .route("/", get(|| async { file("text/html; charset=utf-8", INDEX) }))
-        .route("/app.js", get(|| async { file("text/javascript; charset=utf-8", SCRIPT) }))
-        .route("/style.css", get(|| async { file("text/css; charset=utf-8", STYLE) }))
-        .route("/icon.svg", get(|| async { file("image/svg+xml", ICON) }))
+pub fn routes() -> Vec<Route> {
+    vec![
+        get("/", || async { file("text/html; charset=utf-8", INDEX) }),
+        get("/app.js", || async { file("text/javascript; charset=utf-8", SCRIPT) }),
+        get("/style.css", || async { file("text/css; charset=utf-8", STYLE) }),
+        get("/icon.svg", || async { file("image/svg+xml", ICON) }),
+    ]
 }
 
 fn file(kind: &'static str, text: &'static str) -> Response {

@@ -4,26 +4,30 @@
 //! it missed is never lost in silence. `id:` says which versions a client has
 //! after an event, so that a client that comes back (`Last-Event-ID`) is not
 //! sent what it holds already.
+//!
+//! Events go out in small pieces, each of which must be taken within a time. A
+//! client that takes none is stalled: all that is held for it is let go, and
+//! when it reads on it is told to resync. What it costs meanwhile is the pieces
+//! that its connection has.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
-use axum::routing::get;
 use bytes::Bytes;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::answer::{failure, not_found};
+use super::answer::{later, not_found};
 use super::hub::{Event, Topic};
 use super::models::Asked;
+use super::routes::{Route, get};
 use super::{Gateway, names};
 
 /// Kinds of streams, for counting.
@@ -35,25 +39,31 @@ const KIND_NAMES: [&str; KINDS] =
 /// How long a browser waits before it connects again.
 const RETRY_MS: u32 = 2000;
 
-/// Chunks that wait for one client, beside what the connection buffers.
-const WAITING_MAX: usize = 2;
+/// Pieces that wait for one client, beside what the connection buffers.
+const WAITING_MAX: usize = 1;
 
-/// How long a client may refuse to read before its stream is ended.
-const STALL_MAX: Duration = Duration::from_secs(300);
+/// Longest piece. Connection, channel and we hold few of them for a client that
+/// does not read: 64 KiB at most.
+const PIECE_BYTES_MAX: usize = 8 * 1024;
+
+/// What ends an event that its client did not take to the end. It has a name
+/// that nobody listens to, and takes back the id that was said.
+const DROPPED: &[u8] = b"\nid:\nevent: dropped\n\n";
 
 /// Between two tries to read the state when the documents cannot be asked.
 const STATE_RETRY: Duration = Duration::from_secs(1);
 
-pub fn routes() -> Router<Arc<Gateway>> {
-    Router::new()
-        .route("/sse/all", get(all))
-        .route("/sse/dealer-gravity", get(dealer_gravity))
-        .route("/sse/spot", get(spot))
-        .route("/sse/gex/{symbol}", get(gex))
-        .route("/sse/heatmap/{symbol}", get(heatmap))
-        .route("/sse/candles/{symbol}", get(candles))
-        .route("/sse/bias_lfi", get(bias_lfi))
-        .route("/sse/trade_selector/{symbol}", get(selector))
+pub fn routes() -> Vec<Route> {
+    vec![
+        get("/sse/all", all),
+        get("/sse/dealer-gravity", dealer_gravity),
+        get("/sse/spot", spot),
+        get("/sse/gex/{symbol}", gex),
+        get("/sse/heatmap/{symbol}", heatmap),
+        get("/sse/candles/{symbol}", candles),
+        get("/sse/bias_lfi", bias_lfi),
+        get("/sse/trade_selector/{symbol}", selector),
+    ]
 }
 
 /// Open streams by kind.
@@ -214,18 +224,20 @@ fn open(
     Query(asked): Asked,
     subject: Subject,
 ) -> Response {
-    let open: usize = gateway.clients.iter().map(|n| n.load(Ordering::Relaxed)).sum();
-    if open >= gateway.limits.event_streams {
-        return failure(StatusCode::SERVICE_UNAVAILABLE, "too many event streams are open");
-    }
+    let Ok(place) = Arc::clone(&gateway.streams).try_acquire_owned() else {
+        gateway.stats.overloaded.add();
+        let told = "too many event streams are open";
+        return later(StatusCode::SERVICE_UNAVAILABLE, told, 5);
+    };
     let last_id = headers
         .get("last-event-id")
         .and_then(|value| value.to_str().ok())
         .or_else(|| asked.get("last_event_id").map(String::as_str));
     let held = Held::parse(last_id.unwrap_or_default());
     let (out, chunks) = mpsc::channel(WAITING_MAX);
-    let seat = Seat::take(Arc::clone(&gateway), subject.kind());
-    let stream = Stream { gateway, subject, held, out, seat };
+    let seat = Seat::take(Arc::clone(&gateway), subject.kind(), place);
+    let stream =
+        Stream { gateway, subject, held, out, midway: false, connected: false, _seat: seat };
     tokio::spawn(stream.run());
 
     use tokio_stream::StreamExt as _;
@@ -246,14 +258,15 @@ fn open(
 struct Seat {
     gateway: Arc<Gateway>,
     kind: usize,
+    _place: OwnedSemaphorePermit,
 }
 
 impl Seat {
-    fn take(gateway: Arc<Gateway>, kind: usize) -> Seat {
+    fn take(gateway: Arc<Gateway>, kind: usize, place: OwnedSemaphorePermit) -> Seat {
         if let Some(count) = gateway.clients.get(kind) {
             count.fetch_add(1, Ordering::Relaxed);
         }
-        Seat { gateway, kind }
+        Seat { gateway, kind, _place: place }
     }
 }
 
@@ -329,8 +342,13 @@ impl Held {
     }
 }
 
-/// Why a stream ends: its client went away, or does not read.
-struct Gone;
+/// Why nothing more can be sent.
+enum Hold {
+    /// The client went away.
+    Gone,
+    /// It takes nothing.
+    Stalled,
+}
 
 /// A stream at work.
 struct Stream {
@@ -338,36 +356,64 @@ struct Stream {
     subject: Subject,
     held: Held,
     out: mpsc::Sender<Bytes>,
-    seat: Seat,
+    /// An event has begun to go out and has not ended.
+    midway: bool,
+    /// It was told `connected`.
+    connected: bool,
+    _seat: Seat,
 }
 
 impl Stream {
     async fn run(mut self) {
         let out = self.out.clone();
         let shutdown = self.gateway.shutdown.clone();
+        let following = async {
+            let mut begins = true;
+            // All that a stalled stream held is gone when it begins again.
+            while let Hold::Stalled = self.follow(begins).await {
+                self.gateway.stats.stalls.add();
+                let patience = self.gateway.limits.stall_max;
+                match tokio::time::timeout(patience, self.out.reserve()).await {
+                    Ok(Ok(permit)) if self.midway => permit.send(Bytes::from_static(DROPPED)),
+                    Ok(Ok(_)) => {}
+                    Ok(Err(_)) | Err(_) => return,
+                }
+                self.midway = false;
+                begins = false;
+            }
+        };
         tokio::select! {
-            Err(Gone) = self.follow() => {}
+            () = following => {}
             () = shutdown.cancelled() => {}
             () = out.closed() => {}
         }
-        drop(self.seat);
     }
 
-    async fn follow(&mut self) -> Result<std::convert::Infallible, Gone> {
+    /// Sends the state and every change, until the client is gone or stalled.
+    async fn follow(&mut self, begins: bool) -> Hold {
+        match self.following(begins).await {
+            Err(hold) => hold,
+            Ok(never) => match never {},
+        }
+    }
+
+    async fn following(&mut self, begins: bool) -> Result<std::convert::Infallible, Hold> {
         // Subscribed before the state is read: nothing falls between.
         let mut events = self.gateway.hub.subscribe();
-        self.send(Bytes::from(format!("retry: {RETRY_MS}\n\n"))).await?;
-        // The original never begins the combined stream with dealer gravity; a
-        // client that comes back must still learn what it missed.
-        let gravity = self.subject != Subject::All || self.held.has_family("gravity/");
-        let mut read_up_to = self.send_state(gravity).await?;
-        self.send_connected().await?;
+        let mut read_up_to = match begins {
+            true => self.begin().await?,
+            false => self.resync(None).await?,
+        };
+        if !self.connected {
+            self.send_connected().await?;
+            self.connected = true;
+        }
         loop {
             let received =
                 match tokio::time::timeout(self.gateway.limits.heartbeat, events.recv()).await {
                     Ok(received) => received,
                     Err(_) => {
-                        self.send(Bytes::from_static(b": alive\n\n")).await?;
+                        self.send(&Bytes::from_static(b": alive\n\n")).await?;
                         continue;
                     }
                 };
@@ -389,31 +435,40 @@ impl Stream {
                     events = self.gateway.hub.subscribe();
                     read_up_to = self.resync(Some(missed)).await?;
                 }
-                Err(RecvError::Closed) => return Err(Gone),
+                Err(RecvError::Closed) => return Err(Hold::Gone),
             }
         }
     }
 
+    async fn begin(&mut self) -> Result<u64, Hold> {
+        self.send(&Bytes::from(format!("retry: {RETRY_MS}\n\n"))).await?;
+        // The original never begins the combined stream with dealer gravity; a
+        // client that comes back must still learn what it missed.
+        let gravity = self.subject != Subject::All || self.held.has_family("gravity/");
+        self.send_state(gravity).await
+    }
+
     /// Tells a client that it missed something, and repairs it.
-    async fn resync(&mut self, missed: Option<u64>) -> Result<u64, Gone> {
+    async fn resync(&mut self, missed: Option<u64>) -> Result<u64, Hold> {
+        self.gateway.stats.resyncs.add();
         let told = serde_json::json!({
             "channel": self.subject.channel(), "missed": missed, "ts": self.gateway.now_ms(),
         });
-        self.send(Bytes::from(format!("event: resync\ndata: {told}\n\n"))).await?;
+        self.send(&Bytes::from(format!("event: resync\ndata: {told}\n\n"))).await?;
         self.held = Held::default();
         self.send_state(true).await
     }
 
     /// Sends what the client does not have; returns the number of the last
     /// event that the state has in it.
-    async fn send_state(&mut self, gravity: bool) -> Result<u64, Gone> {
+    async fn send_state(&mut self, gravity: bool) -> Result<u64, Hold> {
         let (state, number) = loop {
             let number = self.gateway.hub.number();
             match self.state(gravity).await {
                 Ok(state) => break (state, number),
                 Err(error) => {
                     tracing::warn!(%error, "an event stream waits for the documents");
-                    self.send(Bytes::from_static(b": waiting for the documents\n\n")).await?;
+                    self.send(&Bytes::from_static(b": waiting for the documents\n\n")).await?;
                     tokio::time::sleep(STATE_RETRY).await;
                 }
             }
@@ -463,7 +518,7 @@ impl Stream {
         }
     }
 
-    async fn send_connected(&self) -> Result<(), Gone> {
+    async fn send_connected(&mut self) -> Result<(), Hold> {
         let mut told = serde_json::Map::new();
         told.insert("channel".into(), self.subject.channel().into());
         if let Some(symbol) = self.subject.symbol() {
@@ -471,22 +526,42 @@ impl Stream {
         }
         told.insert("ts".into(), self.gateway.now_ms().into());
         let told = serde_json::Value::Object(told);
-        self.send(Bytes::from(format!("event: connected\ndata: {told}\n\n"))).await
+        self.send(&Bytes::from(format!("event: connected\ndata: {told}\n\n"))).await
     }
 
-    async fn send_event(&mut self, event: &Event) -> Result<(), Gone> {
+    async fn send_event(&mut self, event: &Event) -> Result<(), Hold> {
         if !event.positions.is_empty() {
             self.held.take(event);
             let id = self.held.id(&self.subject);
-            self.send(Bytes::from(format!("id: {id}\n"))).await?;
+            self.piece(Bytes::from(format!("id: {id}\n"))).await?;
         }
-        self.send(event.text.clone()).await
+        self.send(&event.text).await
     }
 
-    async fn send(&self, chunk: Bytes) -> Result<(), Gone> {
-        match tokio::time::timeout(STALL_MAX, self.out.send(chunk)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(Gone),
+    /// Sends a text that ends an event, in pieces. Pieces of a long text are
+    /// copies, so that nobody holds the whole of it for the sake of one.
+    async fn send(&mut self, text: &Bytes) -> Result<(), Hold> {
+        if text.len() <= PIECE_BYTES_MAX {
+            self.piece(text.clone()).await?;
+        } else {
+            for piece in text.chunks(PIECE_BYTES_MAX) {
+                self.piece(Bytes::copy_from_slice(piece)).await?;
+            }
+        }
+        self.midway = false;
+        Ok(())
+    }
+
+    async fn piece(&mut self, piece: Bytes) -> Result<(), Hold> {
+        let patience = self.gateway.limits.stall;
+        match tokio::time::timeout(patience, self.out.reserve()).await {
+            Ok(Ok(permit)) => {
+                permit.send(piece);
+                self.midway = true;
+                Ok(())
+            }
+            Ok(Err(_)) => Err(Hold::Gone),
+            Err(_) => Err(Hold::Stalled),
         }
     }
 }

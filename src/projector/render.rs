@@ -22,9 +22,9 @@ use bytes::Bytes;
 use orrery_journal::units::RecvTime;
 use orrery_replay::artifact::{Artifact, Header};
 use serde::Serialize;
-use serde_json::value::RawValue;
 
-use self::header::HeaderDoc;
+pub use self::header::whole;
+use self::header::{HeaderDoc, Whole};
 use super::registry::{Bus, KeyError, KeySets, Name, Prefix, RegisteredKey, UNSUFFIXED_SYMBOL};
 
 /// Everything that one version puts into Redis.
@@ -306,11 +306,6 @@ impl<'a> Page<'a> {
     fn whole_artifact(&mut self) -> Result<(), RenderError> {
         if !self.writes(Name::Artifact) {
             return Ok(());
-        }
-        #[derive(Serialize)]
-        struct Whole<'a> {
-            header: HeaderDoc<'a>,
-            body: &'a RawValue,
         }
         let whole = Whole { header: HeaderDoc::of(self.header()), body: self.body()? };
         self.put(Name::Artifact, Write::Replace, &whole)

@@ -1,5 +1,6 @@
 //! The HTTP routes, as dashboards of the original system call them.
 
+use orrery::gateway::{LIMITS, Limits};
 use serde_json::{Value, json};
 
 use crate::served::{Served, artifact};
@@ -80,8 +81,8 @@ fn what_does_not_exist_is_404_and_a_wrong_method_405_both_as_json() {
     ] {
         let (status, body) = served.get(path);
         assert_eq!(status, 404, "{path}: {body}");
-        assert_eq!(body["success"], false, "{path}");
-        assert!(body["error"].as_str().is_some_and(|e| !e.is_empty()), "{path}");
+        let why = if path.starts_with("/api/v1/") { &body["detail"] } else { &body["error"] };
+        assert!(why.as_str().is_some_and(|e| !e.is_empty()), "{path}");
     }
     for path in ["/api/models/spot", "/api/health", "/sse/all", "/healthz", "/"] {
         let response = served.agent().post(served.url(path)).send("{}").expect("an answer");
@@ -169,13 +170,227 @@ fn health_readiness_metrics_and_the_page() {
 }
 
 #[test]
-fn any_origin_may_read_the_api_and_keep_nothing() {
+fn any_origin_may_read_the_api_and_ask_again_each_time() {
     let served = Served::start();
     served.place_samples(1, 6540.25);
-    let response = served.agent().get(served.url("/api/models/spot")).call().expect("an answer");
+    let ask = |path: &str| {
+        let asked = served.agent().get(served.url(path)).header("Origin", "https://a.example");
+        asked.call().expect("an answer")
+    };
+    for path in ["/api/models/spot", "/api/models/nothing-of-ours", "/sse/nothing"] {
+        let response = ask(path);
+        let headers = response.headers();
+        assert!(!headers.contains_key("access-control-allow-credentials"), "{path}");
+    }
+    let response = ask("/api/models/spot");
     assert_eq!(response.headers()["access-control-allow-origin"], "*");
-    assert_eq!(response.headers()["cache-control"], "no-store");
-    assert!(!response.headers().contains_key("access-control-allow-credentials"));
+    assert_eq!(response.headers()["cache-control"], "no-cache");
+    assert_eq!(ask("/api/models/gex/NOPE").headers()["cache-control"], "no-store");
+    let metrics = ask("/metrics");
+    assert!(!metrics.headers().contains_key("access-control-allow-origin"), "not for pages");
+}
+
+#[test]
+fn whoever_holds_a_document_is_not_sent_it_again() {
+    let served = Served::start();
+    served.place_samples(1, 6540.25);
+    let paths = ["/api/models/heatmap/I:SPX", "/api/v1/artifacts/SPX/gex", "/api/v1/symbols"];
+    for (path, version) in paths.into_iter().zip(2..) {
+        let ask = |held: &str| {
+            let agent = served.agent();
+            let asked = agent.get(served.url(path)).header("If-None-Match", held);
+            asked.call().expect("an answer")
+        };
+        let first = ask("\"other\"");
+        assert_eq!(first.status(), 200, "{path}");
+        let tag = first.headers()["etag"].to_str().expect("text").to_owned();
+        assert!(tag.starts_with("W/\""), "`ts` differs each time: {tag}");
+        for held in [&*tag, "*", &format!("\"x\", {tag}")] {
+            let mut again = ask(held);
+            assert_eq!(again.status(), 304, "{path} {held}");
+            assert_eq!(again.headers()["etag"].to_str().expect("text"), tag);
+            assert_eq!(again.body_mut().read_to_string().expect("text"), "");
+        }
+        served.place_samples(version, 6541.25);
+        let changed = ask(&tag);
+        if path != "/api/v1/symbols" {
+            assert_eq!(changed.status(), 200, "{path}: there is a new version");
+        }
+    }
+}
+
+#[test]
+fn answers_are_packed_for_whoever_can_unpack_them() {
+    let served = Served::start();
+    served.place_samples(1, 6540.25);
+    let ask = |path: &str, accepts: &str| {
+        let mut socket = std::net::TcpStream::connect(served.address).expect("a connection");
+        std::io::Write::write_all(
+            &mut socket,
+            format!(
+                "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept-Encoding: {accepts}\r\n\
+                Connection: close\r\n\r\n"
+            )
+            .as_bytes(),
+        )
+        .expect("asked");
+        let mut answer = Vec::new();
+        std::io::Read::read_to_end(&mut socket, &mut answer).expect("an answer");
+        String::from_utf8_lossy(&answer).into_owned()
+    };
+    let packed = ask("/api/models/heatmap/I:SPX", "gzip");
+    assert!(packed.contains("content-encoding: gzip"), "{packed}");
+    assert!(packed.contains("vary: accept-encoding"), "{packed}");
+    assert!(!packed.contains("single:0:0:6540"), "{packed}");
+    let plain = ask("/api/models/heatmap/I:SPX", "identity");
+    assert!(!plain.contains("content-encoding") && plain.contains("single:0:0:6540"), "{plain}");
+}
+
+#[test]
+fn strikes_and_structures_answer_as_clients_know_them() {
+    let served = Served::start();
+    let empty = json!({"volume_nodes": [], "volume_wells": [], "crevasses": []});
+    let (status, none) = served.get("/api/dealer-gravity/structures");
+    assert_eq!((status, &none["data"]), (200, &empty));
+    assert_eq!(served.get("/api/options/strikes/I:SPX").0, 404);
+    served.place_samples(1, 6540.25);
+    let (_, found) = served.get("/api/dealer-gravity/structures");
+    assert_eq!(found["data"]["volume_nodes"][0], 6540.0, "{found}");
+    for symbol in ["I:SPX", "spx"] {
+        let (status, strikes) = served.get(&format!("/api/options/strikes/{symbol}"));
+        assert_eq!(status, 200, "{strikes}");
+        assert_eq!(strikes["strikes"], json!([6540]));
+        assert_eq!((&strikes["success"], strikes["ts"].is_i64()), (&json!(true), true));
+        assert_eq!(strikes["symbol"], symbol.to_uppercase());
+    }
+}
+
+/// A levels artifact with one level.
+fn some_levels(version: u64, wall: f64) -> orrery_replay::artifact::Artifact {
+    let level = json!({"kind": "call_wall", "price": wall, "strength": 0.75, "distance": -0.01});
+    let body = json!({"symbol": "I:SPX", "spot": 6500.0, "levels": [level], "quality": {}});
+    artifact("SPX", "levels", version, &body)
+}
+
+#[test]
+fn levels_are_one_flat_document_now_and_at_any_moment() {
+    let served = Served::start();
+    for version in 1..=3 {
+        served.backend.publish(some_levels(version, 6500.0 + 10.0 * version as f64));
+    }
+    let (status, now) = served.get("/api/v1/levels/SPX");
+    assert_eq!(status, 200, "{now}");
+    let data = &now["data"];
+    assert_eq!((&data["version"], &data["levels"][0]["price"]), (&json!(3), &json!(6530.0)));
+    assert_eq!((&data["as_of"]["seq"], &data["profile"]), (&json!(30), &json!("sample@1")));
+    assert!(data["units"]["price"].is_string() && data["content"].is_string(), "{data}");
+    assert_eq!(served.get("/api/v1/levels/i:spx").1["data"], *data);
+    for (at, version) in [
+        ("v1", 1),
+        ("v2", 2),
+        ("seq:25", 2),
+        ("2026-08-19T14:30:15Z", 1),
+        ("2026-08-19T14:30:30Z", 3),
+    ] {
+        let (status, then) = served.get(&format!("/api/v1/levels/SPX?at={at}"));
+        assert_eq!((status, &then["data"]["version"]), (200, &json!(version)), "{at}: {then}");
+        let (_, whole) = served.get(&format!("/api/v1/artifacts/SPX/levels?at={at}"));
+        assert_eq!(whole["data"]["header"]["version"], version, "{at}: {whole}");
+        assert_eq!(whole["data"]["header"]["content"], then["data"]["content"]);
+    }
+    for (path, status) in [
+        ("/api/v1/levels/SPX?at=yesterday", 400),
+        ("/api/v1/levels/SPX?at=v99", 404),
+        ("/api/v1/levels/NOPE", 404),
+        ("/api/v1/levels/NOPE?at=v1", 404),
+        ("/api/v1/levels/A%20B", 404),
+    ] {
+        let (got, problem) = served.get(path);
+        assert_eq!((got, &problem["status"]), (status, &json!(status)), "{path}: {problem}");
+    }
+}
+
+#[test]
+fn our_own_routes_refuse_with_problems_and_the_others_with_envelopes() {
+    let served = Served::start();
+    let agent = served.agent();
+    for (path, status) in [
+        ("/api/v1/artifacts/SPX/nope", 404),
+        ("/api/v1/artifacts/SPX/No!", 404),
+        ("/api/v1/artifacts/SPX/gex?at=soon", 400),
+        ("/api/v1/nothing", 404),
+        ("/api/v1/annotations", 405),
+        ("/api/v1/artifacts/%ff/gex", 400),
+    ] {
+        let mut response = agent.get(served.url(path)).call().expect("an answer");
+        assert_eq!(response.status(), status, "{path}");
+        assert_eq!(response.headers()["content-type"], "application/problem+json", "{path}");
+        assert_eq!(response.headers().contains_key("allow"), status == 405, "{path}");
+        let text = response.body_mut().read_to_string().expect("text");
+        let problem: Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(problem["status"], status, "{path}");
+        assert_eq!(problem["instance"], path.split('?').next().expect("a path"));
+        assert!(problem["detail"].as_str().is_some_and(|d| d.len() > 5), "{problem}");
+    }
+    let (status, envelope) = served.get("/api/models/gex/%ff");
+    assert_eq!((status, &envelope["success"]), (400, &json!(false)), "{envelope}");
+}
+
+fn post(served: &Served, kind: &str, body: &[u8]) -> (u16, Value) {
+    let agent = served.agent();
+    let asked = agent.post(served.url("/api/v1/annotations")).header("Content-Type", kind);
+    let mut response = asked.send(body).expect("an answer");
+    let text = response.body_mut().read_to_string().expect("text");
+    let json = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
+    (response.status().as_u16(), json)
+}
+
+#[test]
+fn annotations_come_in_with_their_author_and_bad_ones_are_told_what_is_wrong() {
+    let served = Served::start();
+    let good = br#"{"symbol":"I:SPX","author":"ann","model":"m-1","provenance":{"image":"b3:1"},
+        "lines":[6510.25],"via":"forged"}"#;
+    let (status, said) = post(&served, "application/json; charset=utf-8", good);
+    assert_eq!((status, &said["success"]), (201, &json!(true)), "{said}");
+    assert_eq!(said["data"], json!({"seq": 1001, "symbol": "SPX"}));
+    {
+        let annotated = served.backend.brought.lock().expect("not poisoned");
+        let kept: Value = serde_json::from_slice(&annotated[0].json).expect("JSON");
+        assert_eq!(annotated[0].symbol, "SPX");
+        assert_eq!((&kept["author"], &kept["model"]), (&json!("ann"), &json!("m-1")));
+        assert_eq!(kept["provenance"]["image"], "b3:1");
+        assert_eq!(kept["lines"], json!([6510.25]));
+        assert_eq!(kept["via"], json!({"api": "http", "client": "127.0.0.1"}), "ours, not theirs");
+    }
+    let json_kind = "application/json";
+    let (status, bad) = post(&served, json_kind, b"{\"symbol\":\"SPX\",\n \"author\": oops}");
+    assert_eq!((status, &bad["line"], &bad["column"]), (400, &json!(2), &json!(12)), "{bad}");
+    let huge = format!("{{\"symbol\":\"SPX\",\"note\":\"{}\"}}", "x".repeat(10 << 20));
+    for (kind, body, status) in [
+        (json_kind, &b"[]"[..], 400),
+        (json_kind, b"{}", 400),
+        (json_kind, b"{\"symbol\":7}", 400),
+        (json_kind, b"{\"symbol\":\"A B\"}", 404),
+        (json_kind, b"{\"symbol\":\"NOPE\",\"author\":\"a\"}", 404),
+        ("text/plain", good, 415),
+        (json_kind, huge.as_bytes(), 413),
+    ] {
+        let (got, problem) = post(&served, kind, body);
+        assert_eq!((got, &problem["status"]), (status, &json!(status)), "{problem}");
+    }
+    assert_eq!(served.backend.brought.lock().expect("not poisoned").len(), 1);
+}
+
+#[test]
+fn one_client_cannot_fill_the_journal() {
+    let served = Served::with(Limits { annotations_per_minute: 3, ..LIMITS });
+    let good = br#"{"symbol":"SPX","author":"ann","lines":[6510]}"#;
+    let statuses: Vec<u16> = (0..4).map(|_| post(&served, "application/json", good).0).collect();
+    assert_eq!(statuses, [201, 201, 201, 429]);
+    let (_, metrics) = served.text("/metrics");
+    assert!(metrics.contains("orrery_gateway_rated_total 1\n"), "{metrics}");
+    assert!(metrics.contains("orrery_gateway_annotations_total 3\n"), "{metrics}");
+    assert!(metrics.ends_with("# EOF\n"), "{metrics}");
 }
 
 #[test]

@@ -23,18 +23,26 @@ impl Live {
     pub fn start(orrery: &Orrery, args: &[&str]) -> Live {
         let mut all = vec!["serve", "--listen", "127.0.0.1:0"];
         all.extend(args);
-        let mut child =
-            orrery.command(&all).stdout(Stdio::piped()).spawn().expect("the binary starts");
+        Live::of(orrery.command(&all))
+    }
+
+    /// Of a command that serves.
+    pub fn of(mut command: Command) -> Live {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("the binary starts");
         let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
         let url = loop {
             let line = lines.next().expect("an address before the end").expect("text");
-            if let Some(at) = line.find("http://") {
+            if let Some(at) = line.find("http://").or_else(|| line.find("https://")) {
                 break line[at..].split_whitespace().next().expect("a word").to_owned();
             }
         };
         // Keep the pipe read, so that the child never blocks on it.
         std::thread::spawn(move || lines.for_each(drop));
         Live { child, url: url.trim_end_matches('/').to_owned() }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn get(&self, path: &str) -> (u16, String) {

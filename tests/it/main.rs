@@ -1,6 +1,7 @@
 //! What a user does, end to end. One binary, one module per subject.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods)]
 
+mod access;
 mod architecture;
 mod asked;
 mod bad_chain;
@@ -9,6 +10,7 @@ mod captured;
 mod certificate;
 mod checkpoints;
 mod cli;
+mod clients;
 mod compare;
 mod corrected;
 mod crash;

@@ -25,7 +25,7 @@ use orrery::control::{
     self, AsOf, Backend, BackendError, CorrectedRead, Epochs, Explained, LevelShare, Plane,
     ReplayDifference, ReplayOrder, ReplayProgress, ReplaySummary, Which,
 };
-use orrery::gateway::{self, LIMITS, Limits, Parts};
+use orrery::gateway::{self, At, Door, House, HouseError, LIMITS, Limits, Parts};
 use orrery::market::book::{Book, Contract, ContractState, Spot, SpotSource, Topology};
 use orrery::market::epoch::{EpochRecord, Moment};
 use orrery::projector::documents::Documents;
@@ -46,6 +46,7 @@ pub const T0: i64 = 1_787_149_800_000_000_000;
 pub struct Served {
     pub runtime: Runtime,
     pub address: SocketAddr,
+    tls: bool,
     pub shelf: Arc<Shelf>,
     pub backend: Arc<Fake>,
     pub shutdown: CancellationToken,
@@ -62,8 +63,18 @@ impl Served {
         Served::over(limits, Arc::new(NoSessions))
     }
 
+    /// Behind a door of its own.
+    pub fn behind(door: Door) -> Served {
+        Served::start_with(door, Arc::new(NoSessions))
+    }
+
     /// With sessions over a journal of its own.
     pub fn over(limits: Limits, sessions: Arc<dyn Sessions>) -> Served {
+        Served::start_with(Door { limits, ..Door::default() }, sessions)
+    }
+
+    fn start_with(door: Door, sessions: Arc<dyn Sessions>) -> Served {
+        let tls = door.tls.is_some();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -80,19 +91,21 @@ impl Served {
             let is_ready = Arc::clone(&ready);
             let parts = Parts {
                 documents: Arc::new(Documents::local(Arc::clone(&shelf))),
+                house: backend.clone(),
                 now_ms: || T0 / 1_000_000,
                 metrics: Arc::new(|| "# EOF\n".into()),
                 ready: Arc::new(move || is_ready.lock().expect("not poisoned").clone()),
             };
-            let serving = gateway::serve(listener, parts, Some(grpc), limits, shutdown.clone());
+            let serving = gateway::serve(listener, parts, Some(grpc), door, shutdown.clone());
             let task = tokio::spawn(async move { serving.await.expect("serves to its end") });
             (address, task)
         });
-        Served { runtime, address, shelf, backend, shutdown, ready, task: Some(task) }
+        Served { runtime, address, tls, shelf, backend, shutdown, ready, task: Some(task) }
     }
 
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        let scheme = if self.tls { "https" } else { "http" };
+        format!("{scheme}://{}{path}", self.address)
     }
 
     pub fn agent(&self) -> ureq::Agent {
@@ -250,6 +263,36 @@ pub struct Fake {
     pub replay_waits: AtomicBool,
     /// A replay of this backend ends with a difference.
     pub replay_differs: AtomicBool,
+    /// What was annotated over HTTP.
+    pub brought: Mutex<Vec<gateway::Annotation>>,
+}
+
+impl House for Fake {
+    fn artifact(
+        &self,
+        symbol: &str,
+        family: &str,
+        at: At,
+    ) -> Result<Option<(Header, Bytes)>, HouseError> {
+        let which = match at {
+            At::Version(version) => Which::Version(version),
+            At::Seq(seq) => Which::AsOf(AsOf::Seq(seq)),
+            At::Time(time) => Which::AsOf(AsOf::Time(time)),
+        };
+        let told = |e: BackendError| HouseError::Invalid(e.to_string());
+        let Some(header) = self.header(symbol, family, which).map_err(told)? else {
+            return Ok(None);
+        };
+        let body = self.body(&header).map_err(told)?;
+        Ok(Some((header, body)))
+    }
+
+    fn annotate(&self, annotation: &gateway::Annotation) -> Result<Seq, HouseError> {
+        known(&annotation.symbol).map_err(|e| HouseError::Unknown(e.to_string()))?;
+        let mut brought = self.brought.lock().expect("not poisoned");
+        brought.push(annotation.clone());
+        Ok(Seq(1000 + brought.len() as u64))
+    }
 }
 
 impl Fake {

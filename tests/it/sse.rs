@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use orrery::gateway::{LIMITS, Limits};
 use serde_json::{Value, json};
+use socket2::{Domain, Socket, Type};
 
 use crate::served::{Served, artifact, samples};
 
@@ -29,12 +30,24 @@ struct Client {
 
 impl Client {
     fn open(served: &Served, path: &str, last_event_id: Option<&str>) -> Client {
-        let mut socket = TcpStream::connect(served.address).expect("a connection");
+        let socket = TcpStream::connect(served.address).expect("a connection");
+        Client::on(socket, path, last_event_id)
+    }
+
+    /// With so little room for what it does not read that it stalls at once.
+    fn narrow(served: &Served, path: &str) -> Client {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        socket.set_recv_buffer_size(4096).expect("a small buffer");
+        socket.connect(&served.address.into()).expect("a connection");
+        Client::on(socket.into(), path, None)
+    }
+
+    fn on(mut socket: TcpStream, path: &str, last_event_id: Option<&str>) -> Client {
         socket.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
         let last = last_event_id.map_or(String::new(), |id| format!("Last-Event-ID: {id}\r\n"));
         write!(
             socket,
-            "GET {path} HTTP/1.1\r\nHost: orrery\r\nAccept: text/event-stream\r\n{last}\r\n"
+            "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n{last}\r\n"
         )
         .expect("a request");
         let mut reader = BufReader::new(socket);
@@ -69,13 +82,15 @@ impl Client {
                     match line.split_once(": ").unwrap_or((line, "")) {
                         ("event", name) => event.name = name.into(),
                         ("data", more) => data.push_str(more),
+                        ("id:", "") => event.id = Some(String::new()),
                         ("id", id) => event.id = Some(id.into()),
                         ("retry", ms) => self.retry = ms.parse().ok(),
                         ("", _) => self.comments += 1,
                         other => panic!("what is {other:?}?"),
                     }
                 }
-                if !event.name.is_empty() {
+                // An event that was let go in its middle; nobody listens to it.
+                if !event.name.is_empty() && event.name != "dropped" {
                     event.data = serde_json::from_str(&data).expect("JSON");
                     return Some(event);
                 }
@@ -234,7 +249,8 @@ fn a_quiet_stream_beats_and_is_counted() {
 
 #[test]
 fn a_client_that_does_not_read_is_told_to_resync_and_delays_nobody() {
-    let served = Served::with(Limits { events_behind: 4, ..LIMITS });
+    let stall = Duration::from_secs(60);
+    let served = Served::with(Limits { events_behind: 4, stall, ..LIMITS });
     // A document that no socket buffer swallows whole.
     let big = |version: u64| {
         let tiles: serde_json::Map<String, Value> = (0..6000)
@@ -271,6 +287,85 @@ fn a_client_that_does_not_read_is_told_to_resync_and_delays_nobody() {
     while version < 59 {
         version = stalled.next().expect("more").data["version"].as_u64().unwrap_or(version);
     }
+}
+
+/// A number of the listener's own.
+fn counted(served: &Served, name: &str) -> u64 {
+    let (_, metrics) = served.text("/metrics");
+    let line = metrics.lines().find_map(|l| l.strip_prefix(&format!("orrery_gateway_{name} ")));
+    line.and_then(|n| n.parse().ok()).unwrap_or_else(|| panic!("{name}: {metrics}"))
+}
+
+#[test]
+fn what_is_held_for_clients_that_stall_is_let_go_and_they_resync_when_they_read_on() {
+    let served = Served::with(Limits { stall: Duration::from_millis(800), ..LIMITS });
+    let heatmap = |version: u64| {
+        let tiles: serde_json::Map<String, Value> = (0..1500)
+            .map(|i| (format!("single:0:0:{i}"), json!({"call": {"mid": version}, "strike": i})))
+            .collect();
+        let body = json!({"symbol": "I:SPX", "dtes_available": [0], "dte_tile_counts": {},
+            "tiles": tiles, "quality": {}});
+        artifact("SPX", "heatmap", version, &body)
+    };
+    served.shelf.place(heatmap(1));
+    // They stall in the middle of the state.
+    let mut stalled: Vec<Client> =
+        (0..5).map(|_| Client::narrow(&served, "/sse/heatmap/I:SPX")).collect();
+    let mut brisk: Vec<Client> = (0..6)
+        .map(|_| {
+            let mut client = Client::open(&served, "/sse/heatmap/I:SPX", None);
+            assert_eq!(names(&client.until("connected")), ["heatmap", "connected"]);
+            client
+        })
+        .collect();
+    let since = Instant::now();
+    while counted(&served, "stalls_total") < 5 {
+        assert!(since.elapsed() < Duration::from_secs(10), "nobody was let go");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    for version in 2..=12 {
+        served.shelf.place(heatmap(version));
+        for client in &mut brisk {
+            let told = client.next().expect("the others go on");
+            assert_eq!((&*told.name, &told.data["version"]), ("heatmap_diff", &json!(version)));
+        }
+    }
+    for client in &mut stalled {
+        // What was begun before is closed as nothing; then all at once.
+        let told = client.next().expect("it goes on");
+        assert_eq!((&*told.name, &told.data["missed"]), ("resync", &Value::Null));
+        let state = client.next().expect("the state");
+        assert_eq!((&*state.name, &state.data["version"]), ("heatmap", &json!(12)));
+        assert_eq!(state.id.as_deref(), Some("v12"));
+        assert_eq!(client.next().expect("it had not been told").name, "connected");
+    }
+    served.shelf.place(heatmap(13));
+    for client in stalled.iter_mut().chain(&mut brisk) {
+        assert_eq!(client.next().expect("a change").data["version"], 13);
+    }
+    assert!(counted(&served, "resyncs_total") >= 5);
+}
+
+#[test]
+fn a_client_that_never_reads_on_loses_its_stream() {
+    let limits = Limits {
+        stall: Duration::from_millis(100),
+        stall_max: Duration::from_millis(200),
+        ..LIMITS
+    };
+    let served = Served::with(limits);
+    let body = json!({"symbol": "I:SPX", "dtes_available": [], "dte_tile_counts": {},
+                      "tiles": {"single:0:0:1": {"pad": "x".repeat(1 << 20)}}, "quality": {}});
+    served.shelf.place(artifact("SPX", "heatmap", 1, &body));
+    let stalled = Client::narrow(&served, "/sse/heatmap/I:SPX");
+    let since = Instant::now();
+    while counted(&served, "stalls_total") < 1
+        || served.get("/api/health").1["clients"]["heatmap"] != 0
+    {
+        assert!(since.elapsed() < Duration::from_secs(5), "its stream is kept");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    drop(stalled);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 pub mod chain;
 pub mod exact;
+pub mod flood;
 pub mod redis;
 
 use std::io::Read;

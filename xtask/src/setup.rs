@@ -1,5 +1,5 @@
-//! What the tests need besides Rust: Debian packages, and a Python with the
-//! packages that check our numbers.
+//! What the tests need besides Rust: Debian packages, a Python with the packages
+//! that check our numbers, and clients of Node.
 
 use std::path::Path;
 use std::process::Command;
@@ -14,17 +14,24 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("python3", "python3"),
     ("strace", "strace"),
     ("promtool", "prometheus"),
+    ("node", "nodejs"),
+    ("npm", "npm"),
 ];
 
 /// Where the Python of the oracles lives.
 const ORACLES: &str = "target/oracles";
 /// What it needs.
 const REQUIREMENTS: &str = "tests/oracles/requirements.txt";
+/// Where the packages of Node lie.
+const CLIENTS: &str = "target/clients";
+/// Which.
+const PACKAGES: &str = "tests/clients/package.json";
 
 /// Installs whatever is missing; says how to do it by hand when it cannot.
 pub fn run() -> Result<(), String> {
     packages()?;
-    oracles()
+    oracles()?;
+    clients()
 }
 
 fn packages() -> Result<(), String> {
@@ -81,6 +88,23 @@ fn oracles() -> Result<(), String> {
         ]),
     )?;
     std::fs::write(&stamp, wanted).map_err(|e| format!("{}: {e}", stamp.display()))
+}
+
+/// Node's packages, installed anew when the list of them changes.
+fn clients() -> Result<(), String> {
+    let wanted = std::fs::read_to_string(PACKAGES)
+        .map_err(|e| format!("{PACKAGES}: {e}; run this in the root of the repository"))?;
+    let list = Path::new(CLIENTS).join("package.json");
+    let stamp = Path::new(CLIENTS).join("installed.json");
+    if std::fs::read_to_string(&stamp).is_ok_and(|has| has == wanted) {
+        return Ok(());
+    }
+    let told = |path: &Path, e: std::io::Error| format!("{}: {e}", path.display());
+    std::fs::create_dir_all(CLIENTS).map_err(|e| told(Path::new(CLIENTS), e))?;
+    std::fs::write(&list, &wanted).map_err(|e| told(&list, e))?;
+    let quiet = ["install", "--no-package-lock", "--no-audit", "--no-fund", "--silent"];
+    step("node packages", Command::new("npm").args(quiet).current_dir(CLIENTS))?;
+    std::fs::write(&stamp, wanted).map_err(|e| told(&stamp, e))
 }
 
 fn installed(program: &str) -> bool {

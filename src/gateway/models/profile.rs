@@ -155,6 +155,25 @@ pub async fn volume_profile(State(gateway): State<Arc<Gateway>>, Query(asked): A
     data(&answer, gateway.now_ms())
 }
 
+/// `/api/dealer-gravity/structures`: those of the profile document; empty lists
+/// while there is none.
+pub async fn structures(State(gateway): State<Arc<Gateway>>) -> Response {
+    let document = match read(&gateway, Bus::System, names::VOLUME_PROFILE).await {
+        Read::Found(document) => document,
+        Read::Missing => return data(&no_structures(), gateway.now_ms()),
+        Read::Failed(response) => return response,
+    };
+    let found = serde_json::from_str::<Document>(document.get()).ok().and_then(|d| d.structures);
+    match found {
+        Some(structures) => data(&structures, gateway.now_ms()),
+        None => data(&no_structures(), gateway.now_ms()),
+    }
+}
+
+fn no_structures() -> serde_json::Value {
+    serde_json::json!({"volume_nodes": [], "volume_wells": [], "crevasses": []})
+}
+
 /// A profile's name without family and version.
 fn plain_name(name: &str) -> Option<&str> {
     let name = name.strip_prefix("gravity/").unwrap_or(name).split('@').next()?;

@@ -2,6 +2,7 @@
 
 use orrery_replay::artifact::Header;
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 /// A header as JSON. Numbers that may exceed 2^53 do not occur before year 2100.
 #[derive(Serialize)]
@@ -37,4 +38,18 @@ impl<'a> HeaderDoc<'a> {
             previous: header.previous.to_string(),
         }
     }
+}
+
+/// An artifact as its key holds it.
+#[derive(Serialize)]
+pub(super) struct Whole<'a> {
+    pub header: HeaderDoc<'a>,
+    pub body: &'a RawValue,
+}
+
+/// The same of any header and body; `None` when the body is no JSON.
+#[must_use]
+pub fn whole(header: &Header, body: &[u8]) -> Option<Box<RawValue>> {
+    let body: &RawValue = serde_json::from_slice(body).ok()?;
+    serde_json::value::to_raw_value(&Whole { header: HeaderDoc::of(header), body }).ok()
 }
