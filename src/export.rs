@@ -69,6 +69,12 @@ pub enum ExportError {
         #[source]
         why: RowsError,
     },
+    /// The folder holds something already.
+    #[error("{path} is not empty; export into a new folder")]
+    NotEmpty {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The caller asked to stop.
     #[error("stopped at event {0}")]
     Stopped(Seq),
@@ -90,12 +96,47 @@ pub struct Exported {
 /// Told the event that was reached; may stop the export.
 pub type Progress<'a> = &'a mut dyn FnMut(Seq) -> ControlFlow<()>;
 
+/// File that lies in a folder until its export has ended, and what it says.
+const UNFINISHED: &str = "UNFINISHED";
+const UNFINISHED_TEXT: &str = "`orrery export` has not ended; run it again\n";
+
+/// Whether an export into this folder broke off, or goes on.
+#[must_use]
+pub fn is_unfinished(folder: &Path) -> bool {
+    fs::read(folder.join(UNFINISHED)).is_ok_and(|text| text == UNFINISHED_TEXT.as_bytes())
+}
+
 struct Folder<'a>(&'a Path);
 
 impl Folder<'_> {
     fn failed(&self, name: &str) -> impl FnOnce(io::Error) -> ExportError {
         let path = self.0.join(name);
         move |source| ExportError::Write { path, source }
+    }
+
+    /// Begins an export: the folder is new or empty, or what an export that
+    /// broke off left behind, which goes.
+    fn begin(&self) -> Result<(), ExportError> {
+        self.make("")?;
+        let broken_off = is_unfinished(self.0);
+        for entry in fs::read_dir(self.0).map_err(self.failed(""))? {
+            let entry = entry.map_err(self.failed(""))?;
+            if !broken_off {
+                return Err(ExportError::NotEmpty { path: self.0.to_path_buf() });
+            }
+            let (path, source) = (entry.path(), entry.file_type());
+            if entry.file_name() != UNFINISHED {
+                let folder = source.map_err(self.failed(""))?.is_dir();
+                let gone = if folder { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+                gone.map_err(|source| ExportError::Write { path, source })?;
+            }
+        }
+        fs::write(self.0.join(UNFINISHED), UNFINISHED_TEXT).map_err(self.failed(UNFINISHED))
+    }
+
+    /// Ends an export: everything is there.
+    fn end(&self) -> Result<(), ExportError> {
+        fs::remove_file(self.0.join(UNFINISHED)).map_err(self.failed(UNFINISHED))
     }
 
     fn make(&self, name: &str) -> Result<(), ExportError> {

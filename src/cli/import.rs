@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::exit::Exit;
 use super::{Common, epochs, open, output, sync};
 use crate::clock::{self, Stopwatch};
+use crate::export::is_unfinished;
 use crate::feeds::Format;
 use crate::import::{
     ImportOptions, ImportReport, Input, Outcome, Progress, RebuildError, import, is_export, rebuild,
@@ -102,6 +103,10 @@ pub fn run(common: &Common, command: &Import) -> anyhow::Result<Exit> {
         CalendarName::NewYork => Calendar::NewYork,
         CalendarName::Utc => Calendar::Utc,
     });
+    if let Some(input) = inputs.iter().find(|input| is_unfinished(&input.path)) {
+        let path = input.path.display();
+        bail!("{path}: an export into this folder has not ended; run `orrery export` again");
+    }
     let exports = inputs.iter().filter(|input| is_export(&input.path)).count();
     if exports > 0 && exports < inputs.len() {
         bail!("an export of orrery's own is imported by itself, not together with other files");

@@ -16,7 +16,7 @@ pub const SUMS: &str = "B3SUMS";
 /// and [`SUMS`] beside them.
 ///
 /// # Errors
-/// When a file exists already or cannot be written, or a page is damaged.
+/// When the folder is not empty, a file cannot be written, or a page is damaged.
 pub fn pages(
     journal: &Journal,
     (from, to): (Seq, Seq),
@@ -24,7 +24,7 @@ pub fn pages(
     progress: Progress<'_>,
 ) -> Result<Exported, ExportError> {
     let folder = Folder(to_folder);
-    folder.make("")?;
+    folder.begin()?;
     let mut sums = folder.create(SUMS)?;
     let mut exported = Exported::default();
     for page in journal.sealed_pages(from, to) {
@@ -39,5 +39,6 @@ pub fn pages(
         }
     }
     sums.flush().map_err(folder.failed(SUMS))?;
+    folder.end()?;
     Ok(exported)
 }

@@ -12,8 +12,6 @@
 //! artifact out.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use orrery_journal::event::Kind;
@@ -73,7 +71,7 @@ impl<'a> Rows<'a> {
     /// Begins an export of whole days into a folder that holds none yet.
     ///
     /// # Errors
-    /// When the folder holds an export already, or cannot be made.
+    /// When the folder holds something already, or cannot be made.
     pub fn begin(
         journal: &'a Journal,
         to: &Path,
@@ -82,11 +80,7 @@ impl<'a> Rows<'a> {
         wanted: Wanted,
         configuration: Address,
     ) -> Result<Rows<'a>, ExportError> {
-        Folder(to).make("")?;
-        let path = to.join(MANIFEST);
-        if fs::exists(&path).unwrap_or(true) {
-            return Err(ExportError::Write { path, source: io::ErrorKind::AlreadyExists.into() });
-        }
+        Folder(to).begin()?;
         let metadata = [
             ("orrery.version", env!("CARGO_PKG_VERSION").to_owned()),
             ("orrery.format", FORMAT.to_string()),
@@ -189,7 +183,9 @@ impl<'a> Rows<'a> {
             source: e.into(),
         };
         let text = serde_json::to_vec_pretty(&manifest).map_err(failed)?;
-        Folder(&self.to).put(MANIFEST, &text)?;
+        let folder = Folder(&self.to);
+        folder.put(MANIFEST, &text)?;
+        folder.end()?;
         Ok(exported)
     }
 }

@@ -21,7 +21,7 @@ pub const CHAINS: &str = "chains";
 /// Writes the vendor's messages of `from..=to` into `to_folder`.
 ///
 /// # Errors
-/// When a file exists already or cannot be written, or the journal is damaged.
+/// When the folder is not empty, a file cannot be written, or the journal is damaged.
 pub fn wire(
     journal: &Journal,
     (from, to): (Seq, Seq),
@@ -29,7 +29,7 @@ pub fn wire(
     progress: Progress<'_>,
 ) -> Result<Exported, ExportError> {
     let folder = Folder(to_folder);
-    folder.make("")?;
+    folder.begin()?;
     let mut ticks = folder.create(TICKS)?;
     let mut exported = Exported::default();
     let mut extension: Option<Bytes> = None;
@@ -51,6 +51,7 @@ pub fn wire(
         }
     }
     ticks.flush().map_err(folder.failed(TICKS))?;
+    folder.end()?;
     Ok(exported)
 }
 

@@ -153,7 +153,7 @@ fn an_export_as_json_lines_gives_the_same_journal_again() {
     assert_eq!((&report["added"], &report["seqs"]), (&0.into(), &Value::Null), "{report:#}");
     // Nothing is written over.
     let again = orrery.run(&["export", "--to", text(&to), "--form", "jsonl"]).expect(2);
-    assert!(again.stderr.contains("orrery-export.json"), "{}", again.stderr);
+    assert!(again.stderr.contains("is not empty"), "{}", again.stderr);
     // Another journal's events do not follow ours.
     let other = Orrery::new();
     drop(of_every_kind(&other.data()));
@@ -200,6 +200,40 @@ fn two_captured_days_come_back_each_with_its_artifacts() {
     again.import(&[&to]);
     assert_eq!(days(&again), days(&orrery));
     assert_eq!(headers(&again), headers(&orrery));
+}
+
+/// The marker lies there from the first file to the last.
+#[test]
+fn an_export_that_broke_off_is_not_taken_for_one_and_is_made_again() {
+    let orrery = recorded();
+    let out = tempfile::tempdir().expect("a folder");
+    for (form, more) in [("jsonl", &["--events"][..]), ("wire", &[])] {
+        let (whole, broken) = (out.path().join(form), out.path().join(format!("{form}-again")));
+        let export =
+            |to: &Path| orrery.run(&[&["export", "--to", text(to), "--form", form], more].concat());
+        let names = |folder: &Path| -> Vec<String> {
+            let entries = std::fs::read_dir(folder).expect("a folder");
+            let mut names: Vec<String> = entries
+                .map(|e| e.expect("an entry").file_name().to_string_lossy().into_owned())
+                .collect();
+            names.sort();
+            names
+        };
+        export(&whole).expect(0);
+        std::fs::create_dir_all(broken.join("events/kind=quote")).expect("a folder");
+        for part in ["ticks.ndjson", "events/kind=quote/part.jsonl"] {
+            std::fs::write(broken.join(part), "{\"half\":").expect("written");
+        }
+        // What lies there is anybody's until the marker says that it is ours.
+        let refused = export(&broken).expect(2);
+        assert!(refused.stderr.contains("is not empty"), "{}", refused.stderr);
+        let marker = "`orrery export` has not ended; run it again\n";
+        std::fs::write(broken.join("UNFINISHED"), marker).expect("written");
+        let refused = Orrery::new().run(&["import", text(&broken)]).expect(2);
+        assert!(refused.stderr.contains("has not ended"), "{}", refused.stderr);
+        export(&broken).expect(0);
+        assert_eq!(names(&broken), names(&whole), "{form}");
+    }
 }
 
 #[test]
