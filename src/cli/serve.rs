@@ -13,6 +13,7 @@ use crate::backend::sessions::Limits;
 use crate::clock;
 use crate::feeds::simulate::{Simulation, SimulationOptions};
 use crate::projector::link::BusUrl;
+use crate::projector::registry::slots::gathered;
 use crate::projector::registry::{KeySet, KeySets};
 
 /// Serve page, HTTP, SSE and gRPC, with or without a live feed.
@@ -54,7 +55,8 @@ pub struct Listener {
     /// Address of page, HTTP, SSE and gRPC; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:8417", env = "ORRERY_LISTEN", value_name = "ADDRESS")]
     pub listen: SocketAddr,
-    /// Redis of `dealer_gravity:*` (and of everything, without --redis-market).
+    /// Redis of `dealer_gravity:*` (and of everything, without --redis-market):
+    /// redis://, redis+sentinel:// or redis+cluster://, see docs/redis.md.
     /// Without it documents are served from this process.
     #[arg(long, env = "ORRERY_REDIS", hide_env_values = true, value_name = "URL")]
     pub redis: Option<String>,
@@ -125,11 +127,16 @@ impl Listener {
     /// The buses, when Redis is configured.
     ///
     /// # Errors
-    /// When an address cannot be read.
+    /// When an address cannot be read, or is a cluster's that cannot hold the
+    /// names which are switched on.
     pub fn buses(&self) -> anyhow::Result<Option<(BusUrl, BusUrl)>> {
         let Some(system) = &self.redis else { return Ok(None) };
         let market = self.redis_market.as_ref().unwrap_or(system);
-        Ok(Some((BusUrl::parse(system)?, BusUrl::parse(market)?)))
+        let (system, market) = (BusUrl::parse(system)?, BusUrl::parse(market)?);
+        if system.is_cluster() || market.is_cluster() {
+            gathered(self.sets())?;
+        }
+        Ok(Some((system, market)))
     }
 }
 

@@ -89,7 +89,9 @@ impl DeliveryService for Deliveries {
         let repaired = repair::repair(&inspector.buses, &inspector.shelf, &orders).await;
         let repaired = repaired.map_err(|error| match error {
             RepairError::Inspect(error) => away(error),
-            RepairError::Url(error) => refusal(Code::Internal, "REDIS_URL", &error.to_string()),
+            RepairError::Scattered(error) => {
+                refusal(Code::FailedPrecondition, "REDIS_CLUSTER", &error.to_string())
+            }
         })?;
         let actions = repaired.actions.into_iter().map(|action| v1::KeyAction {
             finding: Some(finding(action.finding)),

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 /// Shortest pause after a failure.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 /// Longest pause, before jitter.
-const PAUSE_MAX: Duration = Duration::from_millis(800);
+const PAUSE_MAX: Duration = Duration::from_millis(500);
 
 /// What may be tried now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

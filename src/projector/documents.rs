@@ -63,7 +63,7 @@ impl Documents {
     /// publications until the documents are dropped.
     ///
     /// # Errors
-    /// When an address cannot be used.
+    /// When an address cannot be used: clusters are written to, not read from.
     pub fn redis(system: &BusUrl, market: &BusUrl) -> Result<Documents, BusUrlError> {
         Remote::follow(system, market).map(Documents::Redis)
     }

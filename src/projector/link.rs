@@ -5,6 +5,7 @@
 //! begins and when it ends, not in between. Credentials stay inside [`BusUrl`].
 
 mod fault;
+mod route;
 mod url;
 
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -13,11 +14,11 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, RedisError};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::breaker::{Breaker, State};
 use super::registry::Bus;
-use super::stats::{BREAKER_CLOSED, BREAKER_HALF_OPEN, BREAKER_OPEN, Counter, ProjectorStats};
+use super::stats::{BREAKER_CLOSED, BREAKER_HALF_OPEN, BREAKER_OPEN, ProjectorStats};
 
 pub use self::fault::Fault;
 pub use self::url::{BusUrl, BusUrlError};
@@ -40,6 +41,8 @@ pub struct LinkError {
 pub(super) struct Link {
     bus: Bus,
     url: BusUrl,
+    /// Of the keys that this link writes; matters for a cluster only.
+    slot: u16,
     connection: Option<MultiplexedConnection>,
     breaker: Breaker,
     /// Counts connections: what was known about the bus before is doubtful
@@ -52,9 +55,10 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(bus: Bus, url: BusUrl, stats: Arc<ProjectorStats>) -> Link {
+    pub(super) fn new(bus: Bus, url: BusUrl, slot: u16, stats: Arc<ProjectorStats>) -> Link {
         let (connection, breaker, jitter) = (None, Breaker::default(), RandomState::new());
-        Link { bus, url, connection, breaker, generation: 0, stats, jitter, losing: false }
+        let (generation, losing) = (0, false);
+        Link { bus, url, slot, connection, breaker, generation, stats, jitter, losing }
     }
 
     pub(super) fn generation(&self) -> u64 {
@@ -88,8 +92,9 @@ impl Link {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(RESPONSE_TIMEOUT));
-        let client = self.url.client()?;
-        let connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+        let connecting = timeout(CONNECT_TIMEOUT, self.url.connect(self.slot, &config)).await;
+        let late = |_| RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut));
+        let connection = connecting.map_err(late)??;
         self.connection = Some(connection.clone());
         self.generation += 1;
         self.stats.connects.add(1);
@@ -102,7 +107,7 @@ impl Link {
     /// A command was answered.
     pub(super) fn succeeded(&mut self) {
         if self.breaker.succeeded() {
-            tracing::info!(bus = self.bus.as_str(), url = %self.url, "Redis is back");
+            tracing::warn!(bus = self.bus.as_str(), url = %self.url, "Redis is back");
         }
         self.show();
     }
@@ -156,15 +161,16 @@ impl Link {
         (hasher.finish() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    fn show(&self) {
-        let gauge: &Counter = match self.bus {
-            Bus::System => &self.stats.breaker_system,
-            Bus::Market => &self.stats.breaker_market,
-        };
-        gauge.set(match self.breaker.state() {
+    /// [`BREAKER_CLOSED`] and so on.
+    pub(super) fn breaker_state(&self) -> u64 {
+        match self.breaker.state() {
             State::Closed => BREAKER_CLOSED,
             State::HalfOpen => BREAKER_HALF_OPEN,
             State::Open { .. } => BREAKER_OPEN,
-        });
+        }
+    }
+
+    fn show(&self) {
+        self.stats.breaker(self.bus).set(self.breaker_state());
     }
 }

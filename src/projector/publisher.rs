@@ -31,7 +31,8 @@ use tokio_util::sync::CancellationToken;
 use self::buses::Buses;
 use self::call::Scripts;
 use self::ledger::Ledger;
-use super::link::{BusUrl, BusUrlError};
+use super::link::BusUrl;
+use super::registry::slots::{Scattered, gathered};
 use super::registry::{Bus, KeySets, Prefix, RegisteredKey};
 use super::stats::ProjectorStats;
 use crate::shelf::Shelf;
@@ -83,8 +84,12 @@ impl Publisher {
     /// Prepares; connects to nothing yet.
     ///
     /// # Errors
-    /// When an address cannot be used.
-    pub fn new(shelf: Arc<Shelf>, config: PublisherConfig) -> Result<Publisher, BusUrlError> {
+    /// When a bus is a cluster, and key sets are switched on whose names it
+    /// cannot keep together.
+    pub fn new(shelf: Arc<Shelf>, config: PublisherConfig) -> Result<Publisher, Scattered> {
+        if config.system.is_cluster() || config.market.is_cluster() {
+            gathered(config.sets)?;
+        }
         let stats = Arc::new(ProjectorStats::default());
         Ok(Publisher {
             shelf,

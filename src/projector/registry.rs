@@ -10,6 +10,7 @@
 
 mod key;
 mod sets;
+pub mod slots;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::link::Fault;
+use super::registry::Bus;
 
 /// Plain counters and gauges; each is exact on its own.
 #[derive(Debug, Default)]
@@ -77,6 +78,14 @@ impl Counter {
 }
 
 impl ProjectorStats {
+    /// The gauge of a bus.
+    pub(super) fn breaker(&self, bus: Bus) -> &Counter {
+        match bus {
+            Bus::System => &self.breaker_system,
+            Bus::Market => &self.breaker_market,
+        }
+    }
+
     /// Names and numbers, for `/metrics` and for people.
     #[must_use]
     pub fn all(&self) -> Vec<(String, u64)> {

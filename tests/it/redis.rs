@@ -1,10 +1,14 @@
 //! Delivery to real Redis servers: what clients of the original system find,
 //! and what they never see, whatever fails.
 
+mod chaos;
+mod cluster;
 mod epochs;
 mod faults;
 pub mod reader;
+mod sentinel;
 mod sets;
+mod told;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,7 +68,10 @@ impl Running {
     }
 
     fn with(shelf: &Arc<Shelf>, config: PublisherConfig) -> Running {
-        let publisher = Publisher::new(shelf.clone(), config).expect("usable addresses");
+        Running::of(Publisher::new(shelf.clone(), config).expect("usable addresses"))
+    }
+
+    fn of(publisher: Publisher) -> Running {
         let (stats, stop) = (publisher.stats(), CancellationToken::new());
         let task = tokio::spawn(publisher.run(stop.clone()));
         Running { stats, stop, task }
@@ -342,6 +349,8 @@ async fn what_is_lost_or_edited_is_repaired() {
     assert!(started.elapsed() < Duration::from_secs(2), "repair took {:?}", started.elapsed());
     assert_eq!(heard.next().await["artifact_version"], "v7", "who waits for events hears of it");
 
+    server.run::<()>(&["EXPIRE", HEATMAP, "1000"]);
+    eventually("what is held lives on", || server.run::<i64>(&["TTL", HEATMAP]) > 259_000).await;
     server.run::<()>(&["DEL", HEATMAP]);
     eventually("a deleted key is back", || read(&server, HEATMAP).is_some()).await;
     server.run::<()>(&["SCRIPT", "FLUSH"]);

@@ -9,6 +9,9 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use orrery_journal::event::Draft;
+use orrery_journal::units::RecvTime;
+use orrery_journal::{Calendar, Journal};
 use serde_json::Value;
 
 /// A file or folder of the captured market data, or `None` (with a line that
@@ -34,6 +37,21 @@ pub fn unpacked(path: &Path) -> String {
         .read_to_string(&mut text)
         .expect("text");
     text
+}
+
+/// These drafts of one source, in memory.
+pub fn journal_of(mut drafts: Vec<Draft>) -> Journal {
+    let journal = Journal::in_memory(Calendar::NewYork).expect("memory");
+    let writer = journal.writer(|| RecvTime(0)).expect("the first writer");
+    let source = writer.define_source(r#"{"feed":"test"}"#).expect("a source");
+    drafts.iter_mut().for_each(|draft| draft.source = source);
+    while !drafts.is_empty() {
+        let rest = drafts.split_off(drafts.len().min(1_000));
+        writer.append(drafts).expect("open");
+        drafts = rest;
+    }
+    writer.close().expect("committed");
+    journal
 }
 
 /// A data directory of its own and the binary that works on it.

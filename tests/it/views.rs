@@ -15,9 +15,9 @@ use orrery::projector::registry::KeySets;
 use orrery::shelf::Shelf;
 use orrery::views::{self, View};
 use orrery::world::MarketWorld;
+use orrery_journal::Journal;
 use orrery_journal::event::{Draft, DraftBody, IndexValue, InstrumentRef};
 use orrery_journal::units::{NANOS_PER_SECOND, Price, RecvTime, Seq};
-use orrery_journal::{Calendar, Journal};
 use orrery_replay::artifact::{Artifact, Header};
 use orrery_replay::catch_up::{CatchUpOptions, catch_up};
 use orrery_replay::compare::{CompareOptions, Span, compare};
@@ -28,7 +28,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::redis::RedisServer;
-use crate::support::{Orrery, shared};
+use crate::support::{Orrery, journal_of, shared};
 
 const OURS: [&str; 6] =
     ["levels", "bias_lfi", "market_mode", "vix_regime", "selector", "selector_marketswarm"];
@@ -66,18 +66,7 @@ fn drafts() -> Vec<Draft> {
 }
 
 fn journal() -> Journal {
-    let journal = Journal::in_memory(Calendar::NewYork).expect("memory");
-    let writer = journal.writer(|| RecvTime(0)).expect("the first writer");
-    let source = writer.define_source(r#"{"feed":"test"}"#).expect("a source");
-    let mut drafts = drafts();
-    drafts.iter_mut().for_each(|draft| draft.source = source);
-    while !drafts.is_empty() {
-        let rest = drafts.split_off(drafts.len().min(1_000));
-        writer.append(drafts).expect("open");
-        drafts = rest;
-    }
-    writer.close().expect("committed");
-    journal
+    journal_of(drafts())
 }
 
 fn parameters() -> Parameters {

@@ -8,15 +8,18 @@
 #![allow(clippy::disallowed_methods)]
 
 mod bits;
+mod counted;
 mod crash;
 mod fuzz;
+mod redis;
 mod same;
 mod schema;
 mod setup;
 
 use std::process::{Command, ExitCode, Stdio};
 
-const USAGE: &str = "usage: cargo xtask test | setup | same | schema | crash | bits | ledger | fuzz
+const USAGE: &str =
+    "usage: cargo xtask test | setup | same | schema | crash | bits | redis-faults | ledger | fuzz
   test   install what is missing, then fmt, clippy, all tests, docs
   setup  only install what is missing
   schema lint the protos and hold them against the last release; --write: docs/api.md
@@ -24,6 +27,7 @@ const USAGE: &str = "usage: cargo xtask test | setup | same | schema | crash | b
   crash  one crash harness: kill, cuts, states, inject (--help says more)
   ledger make the totals in docs/reliability.md from the ledger
   bits   flip bits of a large journal: [--samples N] [--seed N] [--ledger]
+  redis-faults  fail real Redis servers under load: [--faults N] [--seed N] [--ledger]
   fuzz   feed the decoders with noise: [TARGET...] [--seconds N]";
 
 fn main() -> ExitCode {
@@ -38,6 +42,7 @@ fn main() -> ExitCode {
         Some("ledger") => crash::run("totals of the ledger", ["ledger"]),
         Some("fuzz") => fuzz::run(rest),
         Some("bits") => bits::run(rest),
+        Some("redis-faults") => redis::run(rest),
         _ => Err(USAGE.to_owned()),
     };
     match outcome {

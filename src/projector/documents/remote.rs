@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
+use redis::AsyncConnectionConfig;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client};
 use serde_json::Value;
 use tokio::sync::broadcast;
 use tokio::time::{sleep, timeout};
@@ -40,7 +40,6 @@ struct Reader {
 /// One bus and the connection to it, if there is one.
 struct Place {
     url: BusUrl,
-    client: Client,
     connection: RwLock<Option<MultiplexedConnection>>,
 }
 
@@ -76,8 +75,11 @@ impl Remote {
 
 impl Place {
     fn new(url: &BusUrl) -> Result<Place, BusUrlError> {
-        let client = url.client().map_err(|_| BusUrlError)?;
-        Ok(Place { url: url.clone(), client, connection: RwLock::default() })
+        // The original's names, which routes are made of, do not fit into one.
+        if url.is_cluster() {
+            return Err(BusUrlError);
+        }
+        Ok(Place { url: url.clone(), connection: RwLock::default() })
     }
 
     /// Asks once, and once more on a new connection if the old one was dead.
@@ -90,8 +92,7 @@ impl Place {
         }
         let answer = async {
             let config = AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT_TIMEOUT));
-            let client = &self.client;
-            let mut fresh = client.get_multiplexed_async_connection_with_config(&config).await?;
+            let mut fresh = self.url.connect(0, &config).await?;
             let answer = cmd.query_async(&mut fresh).await?;
             *self.connection.write().unwrap_or_else(PoisonError::into_inner) = Some(fresh);
             Ok(answer)
@@ -160,7 +161,8 @@ impl Listener {
         let place = &self.reader.market;
         let problem = |e: redis::RedisError| DocumentsError(format!("{}: {e}", place.url));
         let late = |_| DocumentsError(format!("{}: no answer in time", place.url));
-        let connecting = timeout(CONNECT_TIMEOUT, place.client.get_async_pubsub());
+        let connecting = async { place.url.resolve(0).await?.get_async_pubsub().await };
+        let connecting = timeout(CONNECT_TIMEOUT, connecting);
         let (mut sink, mut stream) = connecting.await.map_err(late)?.map_err(problem)?.split();
         for pattern in patterns() {
             sink.psubscribe(pattern).await.map_err(problem)?;

@@ -26,8 +26,11 @@ impl Server {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(RESPONSE_TIMEOUT));
-        let client = url.client().map_err(|e| failed(e.to_string()))?;
-        let connection = client.get_multiplexed_async_connection_with_config(&config).await;
+        if url.is_cluster() {
+            let text = "a cluster is looked at node by node: name one of them with redis://";
+            return Err(failed(text.to_owned()));
+        }
+        let connection = url.connect(0, &config).await;
         let connection = connection.map_err(|e| failed(e.to_string()))?;
         let mut server = Server { buses, url: url.to_string(), connection };
         // A server may accept and then not answer, or ask for a password.

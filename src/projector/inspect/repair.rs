@@ -15,8 +15,8 @@ use super::bus::Server;
 use super::compare::{compare, families};
 use super::finding::{Finding, Problem};
 use super::{Buses, InspectError, Ours};
-use crate::projector::link::BusUrlError;
 use crate::projector::publisher::{Publisher, PublisherConfig};
+use crate::projector::registry::slots::Scattered;
 use crate::projector::registry::{Kind, RegisteredKey};
 use crate::shelf::{Shelf, ShelfKey};
 
@@ -111,9 +111,9 @@ pub enum RepairError {
     /// A server could not be asked.
     #[error(transparent)]
     Inspect(#[from] InspectError),
-    /// An address cannot be used.
+    /// The names that are switched on do not fit into a cluster.
     #[error(transparent)]
-    Url(#[from] BusUrlError),
+    Scattered(#[from] Scattered),
 }
 
 /// Everything that is wrong: with keys, and with documents beside what they
@@ -269,7 +269,7 @@ async fn republish(
     shelf: &Arc<Shelf>,
     orders: &Orders,
     again: BTreeSet<ShelfKey>,
-) -> Result<u64, BusUrlError> {
+) -> Result<u64, Scattered> {
     let publisher = Publisher::new(Arc::clone(shelf), publishing(buses, orders))?;
     let stats = publisher.once(again).await;
     Ok(stats.published.get() + stats.repaired.get())

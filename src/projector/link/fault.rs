@@ -67,12 +67,15 @@ impl Fault {
         // Older servers name what a script met inside a text of their own.
         let text = error.to_string();
         let code = error.code().unwrap_or_default();
-        let says = |codes: &[&str]| codes.iter().any(|c| *c == code || text.contains(c));
+        let says =
+            |codes: &[&str]| codes.iter().any(|c| *c == code || text.contains(&format!("-{c} ")));
         match () {
             () if says(&["READONLY"]) => Fault::ReadOnly,
             () if says(&["LOADING"]) => Fault::Loading,
             () if says(&["OOM"]) => Fault::Full,
             () if says(&["NOAUTH", "WRONGPASS", "NOPERM"]) => Fault::Refused,
+            // So long a request is not even read of whoever has said no password.
+            () if text.contains("unauthenticated") => Fault::Refused,
             () if says(&["MISCONF", "MASTERDOWN", "NOREPLICAS", "BUSY"]) => Fault::Unwilling,
             () if says(&["MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "CROSSSLOT"]) => Fault::Cluster,
             () if error.is_io_error() => Fault::Unreachable,
@@ -100,6 +103,7 @@ mod tests {
             ("NOAUTH", Fault::Refused),
             ("WRONGPASS", Fault::Refused),
             ("NOPERM", Fault::Refused),
+            ("ERR Protocol error: unauthenticated multibulk length", Fault::Refused),
             ("MISCONF", Fault::Unwilling),
             ("MASTERDOWN", Fault::Unwilling),
             ("CLUSTERDOWN", Fault::Cluster),

@@ -197,20 +197,26 @@ impl Shared {
         number(&document["meta"]["artifact_version"])
     }
 
-    /// As the page does: what is not newer than what it holds is dropped.
     fn apply(&self, diff: &Value) {
-        let mut held = self.tiles.lock().expect("no panic");
-        let version = diff["version"].as_u64().expect("a version");
-        if version <= held.0 {
-            return;
-        }
-        held.0 = version;
-        for (key, tile) in diff["changed"].as_object().expect("tiles") {
-            held.1.insert(key.clone(), tile.clone());
-        }
-        for key in diff["removed"].as_array().expect("keys") {
-            held.1.remove(key.as_str().expect("a key"));
-        }
+        apply(&mut self.tiles.lock().expect("no panic"), diff);
+    }
+}
+
+/// Version and tiles that a page holds.
+pub type Tiles = (u64, Map<String, Value>);
+
+/// As the page does: what is not newer than what it holds is dropped.
+pub fn apply(held: &mut Tiles, diff: &Value) {
+    let version = diff["version"].as_u64().expect("a version");
+    if version <= held.0 {
+        return;
+    }
+    held.0 = version;
+    for (key, tile) in diff["changed"].as_object().expect("tiles") {
+        held.1.insert(key.clone(), tile.clone());
+    }
+    for key in diff["removed"].as_array().expect("keys") {
+        held.1.remove(key.as_str().expect("a key"));
     }
 }
 

@@ -13,26 +13,38 @@ pub struct RedisServer {
     port: u16,
     child: Option<Child>,
     dir: tempfile::TempDir,
+    arguments: Vec<String>,
 }
 
 impl RedisServer {
     /// Starts a server that keeps nothing on disk.
     pub fn start() -> RedisServer {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = listener.local_addr().expect("an address").port();
-        drop(listener);
+        RedisServer::start_with(&[])
+    }
+
+    /// The same with more arguments, now and at each restart.
+    pub fn start_with(arguments: &[&str]) -> RedisServer {
+        let arguments = arguments.iter().map(|word| (*word).to_owned()).collect();
+        let port = free_port();
         let dir = tempfile::tempdir().expect("a temporary folder");
-        let mut server = RedisServer { port, child: None, dir };
+        let mut server = RedisServer { port, child: None, dir, arguments };
         server.restart();
         server
     }
 
-    /// Starts it again on the same port, empty.
+    /// Starts it again on the same port, empty unless it was told to save.
     pub fn restart(&mut self) {
+        self.restart_with(&[]);
+    }
+
+    /// The same, this time with these arguments, too.
+    pub fn restart_with(&mut self, arguments: &[&str]) {
         self.kill();
         let child = Command::new("redis-server")
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"])
             .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
+            .args(&self.arguments)
+            .args(arguments)
             .current_dir(self.dir.path())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -76,8 +88,16 @@ impl RedisServer {
         try_connect(self.port)
     }
 
+    /// A connection; patient, as a busy machine lets a server wait.
     pub fn connect(&self) -> redis::Connection {
-        self.try_connect().expect("the server answers")
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            if let Some(connection) = self.try_connect() {
+                return connection;
+            }
+            assert!(Instant::now() < deadline, "the server does not answer");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// One command.
@@ -94,6 +114,12 @@ impl Drop for RedisServer {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// A port that nobody listens on at this moment.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("an address").port()
 }
 
 /// A connection to a port, or `None` while nobody answers there.

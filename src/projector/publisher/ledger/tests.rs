@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use orrery_journal::units::{RecvTime, Seq};
 
+use super::super::call::HeldVersion;
 use super::*;
 use crate::projector::registry::Name;
 
