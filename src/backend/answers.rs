@@ -8,7 +8,7 @@ use bytes::Bytes;
 use orrery_journal::ReadError;
 use orrery_journal::units::{Seq, TradingDay};
 use orrery_replay::artifact::Header;
-use orrery_replay::as_of::{AsOfError, At};
+use orrery_replay::as_of::{self, AsOfError, At};
 use orrery_replay::compare::{self, CompareError};
 use orrery_replay::derived::{DerivedError, FamilyName};
 use orrery_replay::engine::Engine;
@@ -32,6 +32,18 @@ impl Archive {
             AsOf::Seq(seq) => At::Seq(seq),
             AsOf::Time(time) => At::Time(time),
         }
+    }
+
+    /// The moment, unless it lies before the first event.
+    pub(super) fn inside(&self, as_of: AsOf) -> Result<At, BackendError> {
+        let at = self.moment(as_of);
+        if let AsOf::Time(_) = as_of {
+            let found = as_of::resolve(self.journal(), at).map_err(|e| self.error(e, as_of))?;
+            if found.seq == Seq::BEFORE_FIRST {
+                return Err(out_of_range(self, as_of));
+            }
+        }
+        Ok(at)
     }
 
     /// Asks one symbol's partition at a moment.
@@ -194,7 +206,7 @@ impl Backend for Archive {
                 self.derived.header(symbol, family, version).map_err(derived)
             }
             Which::AsOf(as_of) => {
-                let at = self.moment(as_of);
+                let at = self.inside(as_of)?;
                 self.latest_at(symbol, family, at).map_err(|e| self.error(e, as_of))
             }
         }
@@ -206,7 +218,7 @@ impl Backend for Archive {
         family: &str,
         as_of: AsOf,
     ) -> Result<Option<CorrectedRead>, BackendError> {
-        let at = self.moment(as_of);
+        let at = self.inside(as_of)?;
         self.corrected_at(symbol, family, at).map_err(|e| self.error(e, as_of))
     }
 

@@ -297,7 +297,7 @@ impl Annotating for Archive {
         &self,
         wanted: &WantedAnnotations,
     ) -> Result<(Moment, Vec<Annotation>), BackendError> {
-        let at = self.moment(wanted.as_of);
+        let at = self.inside(wanted.as_of)?;
         let moment = as_of::resolve(self.journal(), at).map_err(|e| self.error(e, wanted.as_of))?;
         let journal = self.journal();
         let filter = Filter::new().kinds([Kind::Annotation, Kind::Correction]);

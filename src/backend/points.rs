@@ -26,7 +26,7 @@ impl Archive {
                 self.derived().header(symbol, family, version).map_err(answers::derived)?
             }
             When::At(as_of) => {
-                let at = self.moment(as_of);
+                let at = self.inside(as_of)?;
                 self.latest_at(symbol, family, at).map_err(|e| self.error(e, as_of))?
             }
             When::Close(_) => {
@@ -41,7 +41,7 @@ impl Archive {
     fn at_of(&self, point: &Point) -> Result<At, BackendError> {
         match point.when {
             When::Version(_) => self.recorded(point).map(|header| At::Seq(header.seq_last)),
-            When::At(as_of) => Ok(self.moment(as_of)),
+            When::At(as_of) => self.inside(as_of),
             When::Close(day) => {
                 let days = self.journal().days().map_err(answers::read)?;
                 let found = days.iter().find(|d| d.day == day);

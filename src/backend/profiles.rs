@@ -157,7 +157,7 @@ impl Archive {
 
 impl Profiles for Archive {
     fn standing(&self, as_of: AsOf) -> Result<Standing, BackendError> {
-        let at = self.moment(as_of);
+        let at = self.inside(as_of)?;
         let resolved = as_of::resolve(self.journal(), at).map_err(|e| self.error(e, as_of))?;
         let Roster { live, since, shadows } = self.roster(at).map_err(|e| self.error(e, as_of))?;
         Ok(Standing {

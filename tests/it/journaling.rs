@@ -592,3 +592,100 @@ fn an_operator_sees_how_a_server_stands_and_takes_checkpoints() {
     assert!(standing["in_force"].to_string().contains("gex/inverse-oi@1"), "{standing:#}");
     assert_eq!(live.terminate(), 0);
 }
+
+#[test]
+fn a_client_that_reads_no_answers_is_held_up_and_nobody_else() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+    const REQUESTS: usize = 100;
+    let orrery = recorded();
+    let live = Live::start(&orrery, &[]);
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let id = |request: usize, n: usize| format!("{request:030}{n:030}");
+    runtime.block_on(async {
+        let mut client = JournalServiceClient::new(channel(&live).await);
+        let (send, requests) = tokio::sync::mpsc::channel(1);
+        let sent = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&sent);
+        tokio::spawn(async move {
+            let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
+            let gap = v1::GapRecord { from: at(1_773_671_900), to: at(1_773_671_960) };
+            for request in 0..REQUESTS {
+                let records = (0..1_024).map(|n| record(&id(request, n), Body::Gap(gap)));
+                let records = records.collect();
+                let request = v1::AppendRequest { client: "eager".into(), records };
+                if send.send(request).await.is_err() {
+                    return;
+                }
+                counted.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        let mut answers =
+            client.append(ReceiverStream::new(requests)).await.expect("a stream").into_inner();
+        // Answers that nobody reads stand in the way of further requests.
+        let mut before = usize::MAX;
+        while before != sent.load(Ordering::Relaxed) {
+            before = sent.load(Ordering::Relaxed);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        assert!(before > 4 && before < REQUESTS, "{before} requests were taken");
+        // Another client is answered meanwhile, at once.
+        let mut other = JournalServiceClient::new(channel(&live).await);
+        for n in 0..5 {
+            let text =
+                format!(r#"{{"ev":"T","sym":"SPY","p":651.5,"s":{},"t":1773672000000}}"#, n + 1);
+            let records = vec![record("o", frame(&text))];
+            let request = v1::AppendRequest { client: "other".into(), records };
+            let asked = other.append(tokio_stream::iter([request])).await.expect("a stream");
+            let mut asked = asked.into_inner();
+            let answer = tokio::time::timeout(Duration::from_secs(10), asked.message()).await;
+            let answer = answer.expect("in time").expect("no error").expect("an answer");
+            assert_eq!(answer.results[0].facts, 1);
+        }
+        // Then it reads: every record has its answer, in order, none twice.
+        let mut last = 0;
+        for request in 0..REQUESTS {
+            let answer = answers.message().await.expect("no error").expect("an answer");
+            assert_eq!(answer.results.len(), 1_024);
+            for (n, result) in answer.results.iter().enumerate() {
+                assert_eq!(result.record_id, id(request, n));
+                assert!(result.first_seq > last, "{} after {last}", result.first_seq);
+                last = result.last_seq;
+            }
+        }
+        assert!(answers.message().await.expect("no error").is_none());
+    });
+    assert_eq!(live.terminate(), 0);
+}
+
+#[test]
+fn a_full_disk_ends_the_stream_and_says_so() {
+    let orrery = recorded();
+    let live = Live::start(&orrery, &["--disk-reserve", "100000TiB"]);
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let mut client = JournalServiceClient::new(channel(&live).await);
+        let text = r#"{"ev":"T","sym":"SPY","p":651.5,"s":7,"t":1773672000000}"#;
+        let records = vec![record("a", frame(text)), record("b", frame(text))];
+        let request = v1::AppendRequest { client: String::new(), records };
+        let stream = client.append(tokio_stream::iter([request])).await.expect("a stream");
+        let refused = stream.into_inner().message().await.expect_err("the disk is full");
+        let info = refused.get_details_error_info().expect("a reason");
+        assert_eq!((refused.code(), info.reason.as_str()), (Code::ResourceExhausted, "DISK_FULL"));
+        assert!(refused.message().contains("nothing was taken"), "{refused}");
+        for records in [Vec::new(), vec![v1::AppendRecord::default(); 1_025]] {
+            let request = v1::AppendRequest { client: String::new(), records };
+            let stream = client.append(tokio_stream::iter([request])).await.expect("a stream");
+            let refused = stream.into_inner().message().await.expect_err("no such request");
+            let wrong = refused.get_details_bad_request().expect("a field");
+            assert_eq!(wrong.field_violations[0].field, "records");
+        }
+        let request =
+            v1::AppendRequest { client: "a b".into(), records: vec![record("a", frame(text))] };
+        let stream = client.append(tokio_stream::iter([request])).await.expect("a stream");
+        let refused = stream.into_inner().message().await.expect_err("no name");
+        assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+    });
+    assert_eq!(live.terminate(), 0);
+}

@@ -39,6 +39,7 @@ mod properties;
 mod python;
 mod quality;
 mod redis;
+mod refused;
 mod rooms;
 mod schema;
 mod served;

@@ -18,7 +18,7 @@ use crate::support::Orrery;
 /// Runs a real client process until it has printed so many lines, kills it
 /// (SIGKILL), and gives the whole lines that it had printed by then.
 fn killed(orrery: &Orrery, args: &[&str], lines: usize) -> Vec<Value> {
-    let mut watch = vec!["artifacts", "watch", "--symbol", "SPX", "--family", "spot", "--json"];
+    let mut watch = vec!["artifacts", "watch", "--symbol", "SPX", "--family", "heatmap", "--json"];
     watch.extend(args);
     let mut child = orrery.command(&watch).stdout(Stdio::piped()).spawn().expect("it starts");
     let mut out = BufReader::new(child.stdout.take().expect("a pipe"));
@@ -42,7 +42,7 @@ fn killed(orrery: &Orrery, args: &[&str], lines: usize) -> Vec<Value> {
 fn a_client_that_is_killed_resumes_without_loss_or_repeat() {
     let orrery = Orrery::new();
     let live = Live::start(&orrery, &["--feed", "simulate", "--seed", "6"]);
-    live.wait_for("/api/models/spot", "I:SPX");
+    live.wait_for("/api/models/heatmap/I:SPX", "tiles");
     let mut told = killed(&orrery, &["--after", "0"], 2);
     for round in 0..5 {
         let last = told.last().expect("a line")["version"].as_u64().expect("a version");
@@ -60,7 +60,7 @@ fn a_client_that_is_killed_resumes_without_loss_or_repeat() {
         assert_eq!(pair[1]["skipped"], 0);
     }
     // A version of the future is another journal's.
-    let ahead = ["artifacts", "watch", "--symbol", "SPX", "--family", "spot"];
+    let ahead = ["artifacts", "watch", "--symbol", "SPX", "--family", "heatmap"];
     let ended = orrery.run(&[&ahead[..], &["--after", "1000000"]].concat()).expect(2);
     assert!(ended.stderr.contains("another journal"), "{}", ended.stderr);
     assert_eq!(live.terminate(), 0);
