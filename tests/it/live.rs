@@ -74,6 +74,16 @@ impl Live {
     }
 }
 
+/// A test that fails leaves no server behind.
+impl Drop for Live {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
 /// A version of an artifact of SPX over gRPC.
 fn artifact(url: &str, family: &str, version: u64) -> (v1::ArtifactHeader, Value) {
     let asked = v1::GetArtifactRequest {

@@ -260,6 +260,25 @@ class Recorded(unittest.TestCase):
                 watching.close()
                 self.assertEqual(first.header.profile, "gex/inverse-oi@1")
             self.assertEqual(session.refresh().seq, 100)
+
+            async def step() -> list[int]:
+                async with AsyncClient(RECORDED) as client:
+                    async with await client.session(day) as other:
+                        await other.seek(seq=100)
+                        await other.step("event", 3)
+                        branch = await other.branch(without=["trade"])
+                        await branch.set_speed(None)
+                        watching = branch.watch(after_number=0, header_only=True)
+                        await branch.play()
+                        made = await anext(watching)
+                        await watching.aclose()
+                        await branch.close()
+                        return [other.seq, branch.seq, made.header.version]
+
+            seq, at, version = asyncio.run(step())
+            self.assertEqual(seq, 103)
+            self.assertGreater(at, 103)
+            self.assertGreater(version, 0)
             self.assertEqual(session.seek(landmark="opening").seq, begin)
 
     def test_a_day_is_played_again(self) -> None:

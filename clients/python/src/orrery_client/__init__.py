@@ -26,12 +26,13 @@ from .frames import nanos
 from .records import Line
 from .results import Artifact, Proof
 from .rows import AsyncRows, Rows
-from .sessions import Session
+from .sessions import AsyncSession, Session
 
 __all__ = [
     "Artifact",
     "AsyncClient",
     "AsyncRows",
+    "AsyncSession",
     "Client",
     "Damaged",
     "FailedPrecondition",

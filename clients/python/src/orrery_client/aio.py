@@ -29,6 +29,7 @@ from .client import OPTIONS, PAUSE_MAX
 from .requests import Bounds, Day, Kind, Level, Time
 from .results import Artifact
 from .rows import AsyncRows
+from .sessions import AsyncSession
 
 M = TypeVar("M", bound=Message)
 
@@ -301,6 +302,22 @@ class AsyncClient(AsyncOperations):
             raise errors.of(error) from None
         finally:
             stream.cancel()
+
+    async def session(
+        self,
+        day: Day,
+        *,
+        speed: float | None = None,
+        gap_cap: float | None = None,
+        symbols: Iterable[str] = (),
+        families: Iterable[str] = (),
+        profiles: Iterable[str] = (),
+        without: Iterable[Kind] = (),
+    ) -> AsyncSession:
+        """A replay session that is stepped, sought, played and branched by hand."""
+        asked = requests.replay(day, speed, gap_cap, symbols, families, profiles, without)
+        made = (await self._ask(self._sessions.CreateSession, asked)).session
+        return AsyncSession(self._ask, self._sessions, made)
 
     async def compare_day(
         self, day: Day, *, threads: int = 0
