@@ -304,7 +304,10 @@ impl Annotating for Archive {
         let sources = journal.sources().map_err(answers::read)?;
         let mut found: Vec<Annotation> = Vec::new();
         let mut newest: BTreeMap<(String, String), usize> = BTreeMap::new();
-        let first = super::reading::kept(journal)?;
+        let first = match wanted.from {
+            Some(seq) => seq,
+            None => super::reading::kept(journal)?,
+        };
         for events in journal.read_matching(first, moment.seq, filter) {
             for at in events.map_err(answers::read)? {
                 match at.event.body {

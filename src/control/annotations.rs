@@ -85,6 +85,8 @@ pub struct WantedAnnotations {
     pub model: Option<String>,
     /// Only those that nothing has replaced or cancelled.
     pub in_force: bool,
+    /// Only from this event on.
+    pub from: Option<Seq>,
     /// As known then.
     pub as_of: AsOf,
 }
@@ -238,8 +240,8 @@ impl AnnotationService for AnnotationCalls {
                     .map_err(|r| BackendError::Field { field: r.field, why: r.why })?;
                 let taken = backend.append(&client, vec![record])?()?;
                 let seq = taken.first().map(|taken| taken.last).unwrap_or_default();
-                let wanted =
-                    WantedAnnotations { as_of: AsOf::Seq(seq), ..WantedAnnotations::default() };
+                let (from, as_of) = (Some(seq), AsOf::Seq(seq));
+                let wanted = WantedAnnotations { from, as_of, ..WantedAnnotations::default() };
                 let (_, mut all) = backend.annotations(&wanted)?;
                 Ok(all.pop().filter(|annotation| annotation.seq == seq))
             })
@@ -269,6 +271,7 @@ impl AnnotationService for AnnotationCalls {
             author: given(asked.author),
             model: given(asked.model),
             in_force: asked.in_force,
+            from: None,
             as_of,
         };
         let (moment, found) = self.calls.ask(deadline, move |b| b.annotations(&wanted)).await?;

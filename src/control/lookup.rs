@@ -138,7 +138,10 @@ pub(super) fn page_message(page: SealedPage) -> v1::GetPageResponse {
 }
 
 /// A day on the wire.
-pub(super) fn day((day, certificate): (DaySummary, Option<u32>)) -> v1::JournalDay {
+pub(super) fn day(
+    (day, certificate): (DaySummary, Option<u32>),
+    with_pages: bool,
+) -> v1::JournalDay {
     let kind = |(kind, count): &(Kind, u64)| v1::KindCount { kind: *kind as i32, count: *count };
     let reason = |(reason, count): &(RefusalReason, u64)| v1::RefusalCount {
         reason: reason.name().to_owned(),
@@ -154,7 +157,11 @@ pub(super) fn day((day, certificate): (DaySummary, Option<u32>)) -> v1::JournalD
         dropped: day.dropped,
         kinds: day.kinds.iter().map(kind).collect(),
         refused: day.refused.iter().map(reason).collect(),
-        pages: day.pages.iter().map(ToString::to_string).collect(),
+        pages: match with_pages {
+            true => day.pages.iter().map(ToString::to_string).collect(),
+            false => Vec::new(),
+        },
+        sealed_pages: day.pages.len() as u64,
         certificate: certificate.unwrap_or_default(),
     }
 }

@@ -243,7 +243,7 @@ fn any_two_artifacts_are_compared_and_the_contracts_behind_a_cell_add_up_to_it()
         ("SPX/gex@v3", "SPX/gex@v999999", "there is no artifact SPX/gex@v999999"),
         ("SPX/gex@v3", "SPX/nothing", "there is no artifact SPX/nothing"),
         ("SPX/gex@v3", "SPX/gex@seq:999999", "lies outside of the journal"),
-        ("SPX/gex@v3", "SPX/gex@2001-01-01T00:00:00Z", "there is no artifact"),
+        ("SPX/gex@v3", "SPX/gex@2001-01-01T00:00:00Z", "lies outside of the journal"),
         ("SPX/gex@v3", "SPX/gex@day:2001-01-01", "there is no day 2001-01-01"),
         ("SPX/gex@v3", "SPX/gex@v3+gex/best@1", "gex/inverse-oi@1"),
         ("SPX", "SPX/gex", "SYMBOL/FAMILY@WHEN"),

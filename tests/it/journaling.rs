@@ -241,7 +241,11 @@ fn records_are_acknowledged_one_by_one_and_bad_ones_kept_in_quarantine() {
         let days = client.list_days(v1::ListDaysRequest { page_size: 1, ..Default::default() });
         let page = days.await.expect("days").into_inner();
         assert_eq!((page.days.len(), page.days[0].first_seq), (1, 1));
-        let rest = v1::ListDaysRequest { page_size: 9, page_token: page.next_page_token };
+        let rest = v1::ListDaysRequest {
+            page_size: 9,
+            page_token: page.next_page_token,
+            with_pages: false,
+        };
         let rest = client.list_days(rest).await.expect("days").into_inner();
         let today = rest.days.last().expect("today");
         assert_eq!(today.refused.iter().map(|r| r.count).sum::<u64>(), 7, "{today:?}");
@@ -289,9 +293,14 @@ fn events_and_pages_are_found_by_position_and_address() {
         use v1::get_page_request::Which as WhichPage;
         let channel = channel(&live).await;
         let mut client = JournalServiceClient::new(channel.clone());
-        let days =
-            client.list_days(v1::ListDaysRequest::default()).await.expect("days").into_inner().days;
+        let days = client
+            .list_days(v1::ListDaysRequest { with_pages: true, ..Default::default() })
+            .await
+            .expect("days")
+            .into_inner()
+            .days;
         let page = days[0].pages[0].clone();
+        assert_eq!(days[0].pages.len() as u64, days[0].sealed_pages);
         let by_address = v1::GetPageRequest { which: Some(WhichPage::Address(page.clone())) };
         let got = client.get_page(by_address).await.expect("a page").into_inner();
         assert_eq!(Address::of(&got.canonical).to_string(), page);

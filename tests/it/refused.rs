@@ -165,7 +165,8 @@ async fn names(channel: &Channel) {
         after: point(v1::artifact_point::When::Version(2)),
         ..Default::default()
     };
-    check(artifacts.diff_artifacts(diff).await, &Says::Unknown("artifact", "SPX/gex@v1000000"));
+    let none = Says::Reason(Code::NotFound, "UNKNOWN_ARTIFACT");
+    check(artifacts.diff_artifacts(diff).await, &none);
     let watch = |after_version| v1::WatchArtifactsRequest {
         selectors: vec![v1::ArtifactSelector {
             symbol: spx(),

@@ -187,16 +187,16 @@ class Recorded(unittest.TestCase):
         self.assertEqual(states[-1].events, self.client.stat().head_seq)
 
     def test_the_journal_is_looked_up(self) -> None:
-        days = list(self.client.list_days())
+        days = list(self.client.list_days(with_pages=True))
         self.assertEqual(days[0].first_seq, 1)
-        page = self.client.get_page(days[0].pages[0]) if days[0].pages else None
+        self.assertGreater(days[0].sealed_pages, 2)
+        page = self.client.get_page(days[0].pages[0])
         told = self.client.get_event(7)
         same = self.client.get_event(address=told.address, day=datetime.date(2026, 3, 16))
         self.assertEqual(same, told)
-        if page is not None:
-            self.assertEqual(page, self.client.get_page(seq=7))
-            placed = self.client.get_event(page=page.address, index=6)
-            self.assertEqual(placed.event.seq, page.first_seq + 6)
+        self.assertEqual(page, self.client.get_page(seq=7))
+        placed = self.client.get_event(page=page.address, index=6)
+        self.assertEqual(placed.event.seq, page.first_seq + 6)
         with self.assertRaises(ValueError):
             self.client.get_event()
         snapshot = next(iter(self.client.read_range(kinds=["chain_snapshot"], limit=1)))

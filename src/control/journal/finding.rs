@@ -23,16 +23,20 @@ pub(super) async fn days(
     request: Request<v1::ListDaysRequest>,
 ) -> Result<Response<v1::ListDaysResponse>, Status> {
     let deadline = deadline(&request);
-    let v1::ListDaysRequest { page_size, page_token } = request.into_inner();
-    let size = page::size(page_size, 100, 1000)?;
-    let of = page::fingerprint("ListDays", &v1::ListDaysRequest::default());
+    let v1::ListDaysRequest { page_size, page_token, with_pages } = request.into_inner();
+    // A day of 50 million events has 12,000 pages.
+    let most = if with_pages { 50 } else { 1000 };
+    let size = page::size(page_size, 50, most)?;
+    let asked = v1::ListDaysRequest { with_pages, ..Default::default() };
+    let of = page::fingerprint("ListDays", &asked);
     let start = page::parse(of, &page_token)?.map_or(0, |page| page.start);
     let start = usize::try_from(start).unwrap_or(usize::MAX);
     let days = journals.calls.ask(deadline, |b| b.days()).await?;
     let end = start.saturating_add(size);
     let next = Page { start: end as u64, seq: Default::default() };
     let next_page_token = if days.len() > end { page::token(of, next) } else { String::new() };
-    let days = days.into_iter().skip(start).take(size).map(lookup::day).collect();
+    let days = days.into_iter().skip(start).take(size).map(|d| lookup::day(d, with_pages));
+    let days = days.collect();
     Ok(Response::new(v1::ListDaysResponse { days, next_page_token }))
 }
 

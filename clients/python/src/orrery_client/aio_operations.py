@@ -131,9 +131,10 @@ class AsyncOperations:
 
     # The journal, looked up.
 
-    def list_days(self, *, page_size: int = 0) -> AsyncRows[journal_pb2.JournalDay]:
-        """Trading days with what they hold, oldest first."""
-        asked = journal_pb2.ListDaysRequest(page_size=page_size)
+    def list_days(self, *, with_pages: bool = False, page_size: int = 0) -> AsyncRows[journal_pb2.JournalDay]:
+        """Trading days with what they hold, oldest first; ``with_pages`` with the addresses
+        of their pages."""
+        asked = journal_pb2.ListDaysRequest(page_size=page_size, with_pages=with_pages)
         return self._rows(self._journal.ListDays, asked, "days", journal_pb2.JournalDay)
 
     def list_gaps(self, *, day: Day | None = None) -> AsyncRows[journal_pb2.FeedGap]:
