@@ -14,6 +14,7 @@ use orrery_replay::derived::Derived;
 use super::{Common, output, parameters};
 use crate::backend::Archive;
 use crate::control::client::Client;
+use crate::control::client::way::{Bearer, Way};
 use crate::control::events::Edge;
 use crate::models::parameters::Parameters;
 use crate::world::MarketWorld;
@@ -94,21 +95,57 @@ pub struct Server {
     /// Without it the server that holds the directory is asked, if one does.
     #[arg(long, visible_alias = "grpc", value_name = "ADDRESS")]
     connect: Option<String>,
+    /// Show the server the token in this file, which holds nothing else.
+    #[arg(long, env = "ORRERY_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Issuer of the certificate of a server that speaks TLS (PEM).
+    #[arg(long, env = "ORRERY_TLS_CA", value_name = "FILE")]
+    tls_ca: Option<PathBuf>,
+    /// Our own certificate, for a server that asks for one (PEM).
+    #[arg(long, env = "ORRERY_TLS_OWN_CERT", value_name = "FILE", requires = "tls_own_key")]
+    tls_own_cert: Option<PathBuf>,
+    /// Its key (PEM).
+    #[arg(long, env = "ORRERY_TLS_OWN_KEY", value_name = "FILE", requires = "tls_own_cert")]
+    tls_own_key: Option<PathBuf>,
 }
 
 impl Server {
-    /// The address of the server that is meant.
+    /// The way to the server that is meant.
     ///
     /// # Errors
-    /// When none is named and none holds the data directory.
-    pub fn address(&self, common: &Common) -> anyhow::Result<String> {
+    /// When none is named and none holds the data directory, or what it is to be
+    /// shown cannot be read.
+    pub fn address(&self, common: &Common) -> anyhow::Result<Way> {
         let found = self.connect.clone().or_else(|| listening(common.data_dir()));
-        found.with_context(|| {
+        let address = found.with_context(|| {
             format!(
                 "no server holds {}; `orrery serve` starts one, --connect names another",
                 common.data_dir().display()
             )
-        })
+        })?;
+        self.way(address)
+    }
+
+    /// The way to an address, with what the server asks for.
+    fn way(&self, address: String) -> anyhow::Result<Way> {
+        let read = |path: &PathBuf| {
+            std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+        };
+        let token = match &self.token_file {
+            None => None,
+            Some(path) => {
+                let text = read(path)?;
+                let text = String::from_utf8_lossy(&text);
+                let token = Bearer::new(text.trim());
+                Some(token.with_context(|| format!("{} holds no token", path.display()))?)
+            }
+        };
+        let identity = match (&self.tls_own_cert, &self.tls_own_key) {
+            (Some(certificate), Some(key)) => Some((read(certificate)?, read(key)?)),
+            _ => None,
+        };
+        let server_ca = self.tls_ca.as_ref().map(read).transpose()?;
+        Ok(Way { address, token, server_ca, identity })
     }
 
     /// Whether a server was named.
@@ -132,7 +169,7 @@ pub enum Reach {
 /// When there is no journal, or another process holds it that is no server.
 pub fn reach(common: &Common, server: &Server) -> anyhow::Result<Reach> {
     if let Some(address) = &server.connect {
-        return Ok(Reach::Server(Box::new(Client::connect(address)?)));
+        return Ok(Reach::Server(Box::new(Client::connect(server.way(address.clone())?)?)));
     }
     let refused = match journal(common) {
         Ok(journal) => return Ok(Reach::Here(journal)),
@@ -140,7 +177,7 @@ pub fn reach(common: &Common, server: &Server) -> anyhow::Result<Reach> {
     };
     let held = matches!(refused.downcast_ref(), Some(OpenError::Locked { .. }));
     match listening(common.data_dir()).filter(|_| held) {
-        Some(address) => Ok(Reach::Server(Box::new(Client::connect(&address)?))),
+        Some(address) => Ok(Reach::Server(Box::new(Client::connect(server.way(address)?)?))),
         None => Err(refused),
     }
 }

@@ -8,6 +8,7 @@ pub mod input;
 mod profiles;
 pub mod session;
 pub mod watch;
+pub mod way;
 
 use std::path::Path;
 use std::time::Duration;
@@ -20,8 +21,9 @@ use orrery_proto::v1::certificate_service_client::CertificateServiceClient;
 use orrery_proto::v1::journal_service_client::JournalServiceClient;
 use tokio::runtime::Runtime;
 use tonic::Status;
-use tonic::transport::{Channel, Endpoint};
+use tonic::service::interceptor::InterceptedService;
 
+use self::way::{Link, Way};
 use super::{REPLY_BYTES_MAX, convert, journal};
 
 /// How long a server may take to accept a connection.
@@ -53,20 +55,21 @@ pub enum ClientError {
 pub struct Client {
     address: String,
     runtime: Runtime,
-    channel: Channel,
-    calls: JournalServiceClient<Channel>,
-    certificates: CertificateServiceClient<Channel>,
+    channel: Link,
+    calls: JournalServiceClient<Link>,
+    certificates: CertificateServiceClient<Link>,
 }
 
 impl Client {
-    /// Connects to `HOST:PORT` or `http://HOST:PORT`.
+    /// Connects to a server.
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub fn connect(address: &str) -> Result<Client, ClientError> {
-        let (runtime, channel) = reach(address)?;
+    pub fn connect(way: impl Into<Way>) -> Result<Client, ClientError> {
+        let way = way.into();
+        let (runtime, channel) = reach(&way)?;
         Ok(Client {
-            address: address.to_owned(),
+            address: way.address,
             runtime,
             certificates: CertificateServiceClient::new(channel.clone())
                 .max_decoding_message_size(REPLY_BYTES_MAX),
@@ -142,24 +145,23 @@ impl Client {
     }
 }
 
-/// A connection to `HOST:PORT` or `http://HOST:PORT`, and what drives it.
-fn reach(address: &str) -> Result<(Runtime, Channel), ClientError> {
+/// A connection, and what drives it.
+fn reach(way: &Way) -> Result<(Runtime, Link), ClientError> {
     let unreachable = |source: Box<dyn std::error::Error + Send + Sync>| ClientError::Unreachable {
-        address: address.to_owned(),
+        address: way.address.clone(),
         source,
-    };
-    let url = match address.contains("://") {
-        true => address.to_owned(),
-        false => format!("http://{address}"),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|e| unreachable(e.into()))?;
-    let endpoint = Endpoint::from_shared(url).map_err(|e| unreachable(e.into()))?;
-    let endpoint = endpoint.connect_timeout(PATIENCE);
-    let channel = runtime.block_on(endpoint.connect()).map_err(|e| unreachable(e.into()))?;
-    Ok((runtime, channel))
+    let channel = runtime.block_on(async {
+        // Timers of the endpoint want a runtime around them.
+        let endpoint = way.endpoint()?.connect_timeout(PATIENCE);
+        Ok(endpoint.connect().await?)
+    });
+    let channel = channel.map_err(unreachable)?;
+    Ok((runtime, InterceptedService::new(channel, way.bearer())))
 }
 
 fn refused(address: &str, status: &Status) -> ClientError {

@@ -41,7 +41,7 @@ impl Client {
         }
     }
 
-    fn delivery_calls(&self) -> DeliveryServiceClient<tonic::transport::Channel> {
+    fn delivery_calls(&self) -> DeliveryServiceClient<super::way::Link> {
         DeliveryServiceClient::new(self.channel.clone()).max_decoding_message_size(REPLY_BYTES_MAX)
     }
 

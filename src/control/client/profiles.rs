@@ -10,7 +10,7 @@ use super::{Client, ClientError};
 use crate::market::epoch::Moment;
 
 impl Client {
-    fn profile_calls(&self) -> ProfileServiceClient<tonic::transport::Channel> {
+    fn profile_calls(&self) -> ProfileServiceClient<super::way::Link> {
         ProfileServiceClient::new(self.channel.clone()).max_decoding_message_size(REPLY_BYTES_MAX)
     }
 

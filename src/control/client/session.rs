@@ -8,9 +8,9 @@ use orrery_proto::v1::watch_session_response::Event;
 use orrery_replay::artifact::Artifact;
 use orrery_replay::session::Moment;
 use tokio::runtime::Runtime;
-use tonic::transport::Channel;
 use tonic::{Response, Status};
 
+use super::way::{Link, Way};
 use super::{ClientError, reach, refused};
 use crate::control::session::{BranchOrder, Command, SessionOrder, SessionView, Shows, words};
 use crate::control::{REPLY_BYTES_MAX, convert};
@@ -19,7 +19,7 @@ use crate::control::{REPLY_BYTES_MAX, convert};
 pub struct SessionClient {
     address: String,
     runtime: Runtime,
-    calls: ReplaySessionServiceClient<Channel>,
+    calls: ReplaySessionServiceClient<Link>,
 }
 
 /// What to watch of a session.
@@ -49,15 +49,16 @@ pub enum Heard {
 }
 
 impl SessionClient {
-    /// Connects to `HOST:PORT` or `http://HOST:PORT`.
+    /// Connects to a server.
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub fn connect(address: &str) -> Result<SessionClient, ClientError> {
-        let (runtime, channel) = reach(address)?;
+    pub fn connect(way: impl Into<Way>) -> Result<SessionClient, ClientError> {
+        let way = way.into();
+        let (runtime, channel) = reach(&way)?;
         let calls = ReplaySessionServiceClient::new(channel);
         let calls = calls.max_decoding_message_size(REPLY_BYTES_MAX);
-        Ok(SessionClient { address: address.to_owned(), runtime, calls })
+        Ok(SessionClient { address: way.address, runtime, calls })
     }
 
     fn view(&self, said: Option<v1::ReplaySession>) -> Result<SessionView, ClientError> {

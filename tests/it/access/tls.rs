@@ -186,3 +186,36 @@ fn an_expired_client_is_logged_once_however_often_it_comes() {
     let log = std::fs::read_to_string(log).expect("a log");
     assert_eq!(log.matches("certificate has expired").count(), 1, "{log}");
 }
+
+#[test]
+fn the_command_line_shows_its_token_and_believes_whom_it_is_told_to() {
+    let (issuer, orrery) = (Issuer::new(), Orrery::new());
+    let files = issuer.files(2090, false);
+    let text = |path: &std::path::Path| path.to_str().expect("UTF-8").to_owned();
+    let tokens = orrery.file("tokens", "ann read ann-0123456789abcdefgh\n");
+    let mut command = orrery.command(&["serve", "--feed", "simulate", "--listen", "127.0.0.1:0"]);
+    command.arg("--tls-cert").arg(&files.certificate).arg("--tls-key").arg(&files.key);
+    let live = crate::live::Live::of({
+        command.arg("--tokens").arg(&tokens);
+        command
+    });
+    let address = live.url.replace("127.0.0.1", "localhost");
+    let (ca, token) = (text(&issuer.path("ca")), orrery.file("token", "ann-0123456789abcdefgh\n"));
+    let ask =
+        |what: &[&str], with: &[&str]| orrery.run(&[what, &["--connect", &address], with].concat());
+    let token = text(&token);
+    let (with_ca, with_both) = (["--tls-ca", &ca], ["--tls-ca", &ca, "--token-file", &token]);
+    let stat = ask(&["journal", "stat", "--json"], &with_both).expect(0);
+    assert!(stat.json()["head_seq"].as_u64().or(stat.json()["head"]["seq"].as_u64()) > Some(0));
+    for (what, with, why) in [
+        (&["journal", "stat"][..], &with_ca[..], "Not authenticated"),
+        (&["compact"][..], &with_both[..], "lacks the scope control"),
+        (&["journal", "stat"][..], &[][..], "--tls-ca"),
+    ] {
+        let refused = ask(what, with);
+        assert_ne!(refused.code, 0, "{what:?}");
+        assert!(refused.stderr.contains(why), "{what:?}: {}", refused.stderr);
+        assert!(!refused.stderr.contains("ann-0123"), "{}", refused.stderr);
+    }
+    assert_eq!(live.terminate(), 0);
+}
