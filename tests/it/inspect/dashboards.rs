@@ -109,6 +109,19 @@ fn the_dashboard_is_whole() {
     }
 }
 
+#[test]
+fn every_alert_has_a_case_in_which_it_fires() {
+    let read = |name: &str| fs::read_to_string(ops().join("prometheus").join(name)).expect("text");
+    let (rules, cases) = (read("orrery.rules.yml"), read("orrery.rules.test.yml"));
+    let alerts = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: "));
+    let alerts: Vec<&str> = alerts.collect();
+    assert!(alerts.len() > 15, "{alerts:?}");
+    for alert in alerts {
+        let fires = format!("alertname: {alert}\n        exp_alerts:\n");
+        assert!(cases.contains(&fires), "no case in which {alert} fires");
+    }
+}
+
 /// By `promtool` of Debian's package `prometheus`.
 #[test]
 fn promtool_accepts_the_rules_and_their_tests() {
