@@ -70,7 +70,7 @@ impl Buses {
     async fn reach(&self) -> Result<Vec<Server>, InspectError> {
         let mut servers = Vec::new();
         for (buses, url) in self.servers() {
-            servers.push(Server::reach(buses, url).await?);
+            servers.extend(Server::reach(buses, url).await?);
         }
         Ok(servers)
     }

@@ -39,7 +39,10 @@ pub(super) async fn compare(
         let puts: Vec<&Put> =
             rendering.puts.iter().filter(|put| put.write == Write::Replace).collect();
         for server in servers.iter_mut() {
-            let here = puts.iter().copied().filter(|put| server.serves(put.key.entry().bus));
+            let here = puts
+                .iter()
+                .copied()
+                .filter(|put| server.serves(put.key.entry().bus) && server.holds(put.key.as_str()));
             let here: Vec<&Put> = here.collect();
             if here.is_empty() {
                 continue;

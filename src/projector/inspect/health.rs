@@ -27,7 +27,7 @@ pub struct Health {
 /// How one server is.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct ServerHealth {
-    /// `system`, `market`, or `system+market`.
+    /// `system`, `market`, or `system+market`; of a cluster `market#2`.
     pub bus: String,
     /// Where, without credentials.
     pub url: String,
@@ -108,16 +108,21 @@ pub async fn health(buses: &Buses, samples: u32, ours: &Ours) -> Health {
     let namespaces = Namespaces::new(ours);
     let mut health = Health::default();
     for (of, url) in buses.servers() {
-        let mut told =
-            ServerHealth { bus: name_of(of), url: url.to_string(), ..Default::default() };
-        let asked = match Server::reach(of, url).await {
-            Ok(mut server) => look(&mut server, samples, &namespaces, &mut told).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = asked {
-            told.unreachable = Some(error.problem);
+        let told = |bus: String| ServerHealth { bus, url: url.to_string(), ..Default::default() };
+        match Server::reach(of, url).await {
+            Ok(servers) => {
+                for mut server in servers {
+                    let mut told = told(server.name());
+                    let asked = look(&mut server, samples, &namespaces, &mut told).await;
+                    told.unreachable = asked.err().map(|error| error.problem);
+                    health.servers.push(told);
+                }
+            }
+            Err(error) => {
+                let unreachable = Some(error.problem);
+                health.servers.push(ServerHealth { unreachable, ..told(name_of(of)) });
+            }
         }
-        health.servers.push(told);
     }
     health
 }

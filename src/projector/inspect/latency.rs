@@ -15,6 +15,8 @@ use crate::projector::registry::{Name, Prefix, RegisteredKey};
 const PROBE_BYTES: usize = 1024;
 /// The probe's lifetime, should it not be deleted.
 const PROBE_TTL_SECONDS: u32 = 10;
+/// Symbols that are tried until one lies on the node that is measured.
+const PROBES_MAX: u32 = 1_000;
 
 /// Round trips of one command, microseconds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
@@ -60,12 +62,15 @@ impl Latency {
     }
 }
 
-/// Key and channel of the probe.
-fn probe() -> Option<(RegisteredKey, RegisteredKey)> {
+/// Key and channel of the probe; of the first symbol whose key is held.
+fn probe(holds: impl Fn(&str) -> bool) -> Option<(RegisteredKey, RegisteredKey)> {
     let prefix = Prefix::of_session(PROBE_SESSION)?;
-    let key = Name::Artifact.key_of("PROBE", "probe").ok()?.under(&prefix);
-    let channel = Name::Events.key_of("PROBE", "probe").ok()?.under(&prefix);
-    Some((key, channel))
+    (0..PROBES_MAX).find_map(|n| {
+        let symbol = format!("PROBE{n}");
+        let key = Name::Artifact.key_of(&symbol, "probe").ok()?.under(&prefix);
+        let channel = Name::Events.key_of(&symbol, "probe").ok()?.under(&prefix);
+        holds(key.as_str()).then_some((key, channel))
+    })
 }
 
 /// One after another, so that no command waits for the one before.
@@ -73,7 +78,8 @@ pub(super) async fn measure(
     server: &mut Server,
     samples: u32,
 ) -> Result<Option<Latencies>, InspectError> {
-    let Some((key, channel)) = probe().filter(|_| samples > 0) else { return Ok(None) };
+    let found = probe(|key| server.holds(key)).filter(|_| samples > 0);
+    let Some((key, channel)) = found else { return Ok(None) };
     let value = vec![b'x'; PROBE_BYTES];
     let mut set = redis::cmd("SET");
     set.arg(key.as_str()).arg(&value).arg("EX").arg(PROBE_TTL_SECONDS);
@@ -112,7 +118,7 @@ mod tests {
 
     #[test]
     fn the_probe_is_registered_and_out_of_every_readers_way() {
-        let (key, channel) = probe().expect("a probe");
+        let (key, channel) = probe(|_| true).expect("a probe");
         for name in [key.as_str(), channel.as_str()] {
             assert!(name.starts_with("replay:"), "{name}");
             assert!(RegisteredKey::parse(name).is_some(), "{name}");

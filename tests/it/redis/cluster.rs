@@ -1,6 +1,8 @@
 //! Three masters: keys of a symbol lie together, symbols do not wait for each
 //! other, slots may move; names that cannot lie together are refused at start.
 
+mod inspected;
+
 use orrery::projector::link::BusUrl;
 use orrery::projector::registry::{KeySet, slots};
 
