@@ -49,13 +49,19 @@ fn the_python_client_asks_follows_and_resumes() {
     let still = Live::start(&recorded, &[]);
     let live = Live::start(&simulated, &["--feed", "simulate", "--seed", "5"]);
     live.wait_for("/api/models/heatmap/I:SPX", "tiles");
+    let guarded = Orrery::new();
+    guarded.run(&["demo", "--exit", "--minutes", "1", "--json"]).expect(0);
+    let tokens = guarded.file("tokens", "desk read kV3pT0rQm8sXw2Zy5uAe\n");
+    let asks = Live::start(&guarded, &["--tokens", tokens.to_str().expect("UTF-8")]);
     let told = succeeds(
         Command::new(&python)
             .arg(source.join("tests/test_client.py"))
             .env("PYTHONPATH", &site)
             .env("ORRERY_RECORDED", &still.url)
+            .env("ORRERY_GUARDED", &asks.url)
+            .env("ORRERY_SHOWN", "kV3pT0rQm8sXw2Zy5uAe")
             .env("ORRERY_LIVE", &live.url),
     );
     assert!(told.contains("\nOK"), "{told}");
-    assert_eq!((still.terminate(), live.terminate()), (0, 0));
+    assert_eq!((still.terminate(), live.terminate(), asks.terminate()), (0, 0, 0));
 }

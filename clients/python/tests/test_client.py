@@ -1,6 +1,7 @@
 """The client against a running server.
 
-Needs ORRERY_RECORDED, the address of a server whose journal holds a made-up session
+Needs ORRERY_GUARDED, the address of a server that asks for ORRERY_SHOWN, a token that
+may read; ORRERY_RECORDED, the address of a server whose journal holds a made-up session
 and does not grow, and ORRERY_LIVE, of one with a simulated feed.
 """
 
@@ -389,6 +390,30 @@ class Live(unittest.TestCase):
             return seqs
 
         self.assertEqual(asyncio.run(follow()), list(range(1, 3001)))
+
+
+class Guarded(unittest.TestCase):
+    def test_a_token_is_shown(self) -> None:
+        target, token = os.environ["ORRERY_GUARDED"], os.environ["ORRERY_SHOWN"]
+        with Client(target, retry_for=0) as stranger:
+            with self.assertRaises(orrery_client.OrreryError) as refused:
+                stranger.stat()
+            self.assertEqual(refused.exception.code.name, "UNAUTHENTICATED")
+        with Client(target, token=token) as client:
+            head = client.stat().head_seq
+            self.assertEqual(len(list(client.read_range(limit=5))), 5)
+            with self.assertRaises(orrery_client.OrreryError) as refused:
+                client.take_checkpoint()
+            self.assertEqual(refused.exception.code.name, "PERMISSION_DENIED")
+
+        async def ask() -> tuple[int, int]:
+            async with AsyncClient(target, token=token) as client:
+                read = await client.read_range(limit=5).list()
+                return (await client.stat()).head_seq, len(read)
+
+        seq, read = asyncio.run(ask())
+        self.assertGreaterEqual(seq, head)
+        self.assertEqual(read, 5)
 
 
 class Writing(unittest.TestCase):

@@ -30,6 +30,7 @@ from .requests import Bounds, Day, Kind, Level, Time
 from .results import Artifact
 from .rows import AsyncRows
 from .sessions import AsyncSession
+from .token import awaited
 
 M = TypeVar("M", bound=Message)
 
@@ -46,10 +47,14 @@ class AsyncClient(AsyncOperations):
         *,
         timeout: float = 30.0,
         retry_for: float = 60.0,
+        token: str | None = None,
         channel: grpc.aio.Channel | None = None,
     ) -> None:
+        if channel is not None and token is not None:
+            raise ValueError("a channel of your own shows its own token")
+        shown = None if token is None else awaited(token)
         self._channel = channel or grpc.aio.insecure_channel(
-            target.removeprefix("http://"), options=OPTIONS
+            target.removeprefix("http://"), options=OPTIONS, interceptors=shown
         )
         self._timeout, self._retry_for = timeout, retry_for
         self._artifacts = artifact_pb2_grpc.ArtifactServiceStub(self._channel)

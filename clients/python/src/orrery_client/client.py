@@ -29,6 +29,7 @@ from .requests import Bounds, Day, Kind, Level, Time
 from .results import Artifact
 from .rows import Rows
 from .sessions import Session
+from .token import Token
 
 M = TypeVar("M", bound=Message)
 
@@ -50,7 +51,8 @@ class Client(Operations):
 
     ``timeout`` bounds single answers, in seconds. Watches and tails go on by
     themselves when the connection breaks, without loss or repeat, and give up
-    ``retry_for`` seconds after the last message.
+    ``retry_for`` seconds after the last message. ``token`` is shown to a server that
+    asks for one; ``channel`` is a channel of your own, such as one with TLS.
     """
 
     def __init__(
@@ -59,18 +61,22 @@ class Client(Operations):
         *,
         timeout: float = 30.0,
         retry_for: float = 60.0,
+        token: str | None = None,
         channel: grpc.Channel | None = None,
     ) -> None:
         self._channel = channel or grpc.insecure_channel(
             target.removeprefix("http://"), options=OPTIONS
         )
+        line = self._channel
+        if token is not None:
+            line = grpc.intercept_channel(line, Token(token))
         self._timeout, self._retry_for = timeout, retry_for
-        self._artifacts = artifact_pb2_grpc.ArtifactServiceStub(self._channel)
-        self._epochs = epoch_pb2_grpc.EpochServiceStub(self._channel)
-        self._journal = journal_pb2_grpc.JournalServiceStub(self._channel)
-        self._replays = replay_pb2_grpc.ReplayServiceStub(self._channel)
-        self._sessions = session_pb2_grpc.ReplaySessionServiceStub(self._channel)
-        self._connect(self._channel)
+        self._artifacts = artifact_pb2_grpc.ArtifactServiceStub(line)
+        self._epochs = epoch_pb2_grpc.EpochServiceStub(line)
+        self._journal = journal_pb2_grpc.JournalServiceStub(line)
+        self._replays = replay_pb2_grpc.ReplayServiceStub(line)
+        self._sessions = session_pb2_grpc.ReplaySessionServiceStub(line)
+        self._connect(line)
 
     def close(self) -> None:
         """Ends the connection and whatever still streams over it."""
