@@ -23,9 +23,6 @@ pub enum Flood {
 pub const ALL: [Flood; 5] =
     [Flood::RapidReset, Flood::Streams, Flood::Continuations, Flood::Connections, Flood::Slowly];
 
-/// Connections that one flood holds open.
-const HELD_MAX: usize = 1500;
-
 /// What a flood got rid of.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Poured {
@@ -34,10 +31,10 @@ pub struct Poured {
 }
 
 impl Flood {
-    /// Goes on until a moment, from as many connections as it takes.
-    pub fn pour(self, at: SocketAddr, until: Instant) -> Poured {
+    /// Goes on until a moment; floods of connections hold so many open.
+    pub fn pour(self, at: SocketAddr, until: Instant, held: usize) -> Poured {
         match self {
-            Flood::Connections | Flood::Slowly => self.hold(at, until),
+            Flood::Connections | Flood::Slowly => self.hold(at, until, held),
             _ => self.send(at, until),
         }
     }
@@ -88,12 +85,12 @@ impl Flood {
         }
     }
 
-    fn hold(self, at: SocketAddr, until: Instant) -> Poured {
+    fn hold(self, at: SocketAddr, until: Instant, held_max: usize) -> Poured {
         let mut poured = Poured::default();
         let mut held: Vec<TcpStream> = Vec::new();
         let mut turn = 0;
         while Instant::now() < until {
-            if held.len() < HELD_MAX {
+            if held.len() < held_max {
                 held.extend(connect(at));
                 poured.connections += 1;
             } else {
