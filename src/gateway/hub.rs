@@ -5,8 +5,8 @@
 //! connect or lost their place.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -65,6 +65,28 @@ pub struct Hub {
     documents: Arc<Documents>,
     events: broadcast::Sender<Event>,
     number: Arc<AtomicU64>,
+    states: States,
+}
+
+/// The state of each topic as it was told last, so that a thousand clients that
+/// connect hold one copy of it between them.
+#[derive(Default)]
+struct States(Mutex<BTreeMap<Topic, Event>>);
+
+impl States {
+    fn shared(&self, event: Event) -> Event {
+        // Nothing that is done under the lock leaves it in between.
+        let mut states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match states.get(&event.topic) {
+            Some(told) if told.text == event.text && told.positions == event.positions => {
+                told.clone()
+            }
+            _ => {
+                states.insert(event.topic.clone(), event.clone());
+                event
+            }
+        }
+    }
 }
 
 impl Hub {
@@ -86,7 +108,7 @@ impl Hub {
                 () = shutdown.cancelled() => {}
             }
         });
-        Hub { documents, events, number }
+        Hub { documents, events, number, states: States::default() }
     }
 
     /// Events from now on.
@@ -101,14 +123,16 @@ impl Hub {
 
     /// Prices of all symbols, if there are any.
     pub async fn spot(&self) -> Result<Vec<Event>, DocumentsError> {
-        Ok(spot_event(&self.documents).await?.into_iter().collect())
+        let event = spot_event(&self.documents).await?;
+        Ok(event.into_iter().map(|event| self.states.shared(event)).collect())
     }
 
     /// Gamma exposure of a symbol, or of all.
     pub async fn gex(&self, symbol: Option<&str>) -> Result<Vec<Event>, DocumentsError> {
         let mut events = Vec::new();
         for symbol in self.symbols(Bus::Market, names::GEX, symbol, names::gex_symbol).await? {
-            events.extend(gex_event(&self.documents, &symbol).await?.map(|(event, _)| event));
+            let event = gex_event(&self.documents, &symbol).await?;
+            events.extend(event.map(|(event, _)| self.states.shared(event)));
         }
         Ok(events)
     }
@@ -123,7 +147,7 @@ impl Hub {
             else {
                 continue;
             };
-            events.push(heatmap_event(&symbol, &document));
+            events.push(self.states.shared(heatmap_event(&symbol, &document)));
         }
         Ok(events)
     }
@@ -139,7 +163,7 @@ impl Hub {
             else {
                 continue;
             };
-            events.push(gravity_event(&symbol, &document));
+            events.push(self.states.shared(gravity_event(&symbol, &document)));
         }
         Ok(events)
     }
@@ -180,14 +204,16 @@ impl Hub {
         }
         let mut events = Vec::new();
         for symbol in symbols {
-            events.extend(candles_event(&self.documents, &symbol).await?);
+            let event = candles_event(&self.documents, &symbol).await?;
+            events.extend(event.map(|event| self.states.shared(event)));
         }
         Ok(events)
     }
 
     async fn one(&self, key: &str, topic: Topic) -> Result<Vec<Event>, DocumentsError> {
         let document = self.documents.get(Bus::Market, key).await?;
-        Ok(document.and_then(|d| model_event(topic, &d)).into_iter().collect())
+        let event = document.and_then(|d| model_event(topic, &d));
+        Ok(event.into_iter().map(|event| self.states.shared(event)).collect())
     }
 
     async fn symbols(
@@ -480,6 +506,17 @@ mod tests {
         assert_eq!(version(r#"{"version":"latest","artifact_version":"v3"}"#), Some(3));
         assert_eq!(version(r#"{"version":"latest"}"#), None);
         assert_eq!(version("not json"), None);
+    }
+
+    #[test]
+    fn clients_share_the_state_until_it_changes() {
+        let states = States::default();
+        let heatmap = |json: &str| states.shared(heatmap_event("I:SPX", json.as_bytes()));
+        let (first, again) = (heatmap(r#"{"version":1}"#), heatmap(r#"{"version":1}"#));
+        assert_eq!(first.text.as_ptr(), again.text.as_ptr());
+        let next = heatmap(r#"{"version":2}"#);
+        assert_ne!((&next.text, next.text.as_ptr()), (&first.text, first.text.as_ptr()));
+        assert_eq!(heatmap(r#"{"version":2}"#).text.as_ptr(), next.text.as_ptr());
     }
 
     #[test]

@@ -335,7 +335,7 @@ fn a_running_server_changes_profiles_at_one_event_and_replays_the_same() {
     assert!(promoted > seq);
     live.wait_for("/api/v1/artifacts/SPX/gex", "gex/inverse-oi@1");
     // What runs beside never reaches the shelf.
-    assert_eq!(newest(&format!("gex+calm.{seq}"))["success"], false);
+    assert_eq!(newest(&format!("gex+calm.{seq}"))["status"], 404);
     let listed = profiles(&["list", "--json"]).expect(0).json();
     assert_eq!(listed["in_force"]["since"], promoted);
     assert_eq!(listed["shadows"][0]["tag"], format!("previous.{promoted}"));
