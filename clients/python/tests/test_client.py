@@ -274,7 +274,7 @@ class Recorded(unittest.TestCase):
                         made = await anext(watching)
                         await watching.aclose()
                         await branch.close()
-                        return [other.seq, branch.seq, made.header.version]
+                        return [other.seq, made.header.seq_last, made.header.version]
 
             seq, at, version = asyncio.run(step())
             self.assertEqual(seq, 103)
