@@ -28,20 +28,21 @@ fn spx_levels_equal_the_published_ones_24_of_24() {
         .collect();
     assert_eq!(rows.len(), 24);
 
+    // The last version of each minute.
     let mut found = BTreeMap::new();
     for header in orrery.headers("SPX", "gex") {
         let version = header["version"].as_u64().expect("a version");
-        let body = orrery.artifact("SPX", "gex", version)["body"].clone();
         let created = header["created_at"].as_str().expect("a time");
         // New York is four hours behind UTC in August; timers fire within 31 s.
         let hour: u32 = created[11..13].parse::<u32>().expect("an hour") - 4;
-        found.insert(format!("{hour:02}:{}", &created[14..16]), body);
+        found.insert(format!("{hour:02}:{}", &created[14..16]), version);
     }
     let mut equal = 0;
     for (time, row) in &rows {
-        let body = found
+        let version = *found
             .get(time)
             .unwrap_or_else(|| panic!("no gex artifact for {time}: {:?}", found.keys()));
+        let body = &orrery.artifact("SPX", "gex", version)["body"];
         for (ours, theirs) in
             [("call_wall", "call_wall"), ("put_wall", "put_wall"), ("peak", "peak_strike")]
         {

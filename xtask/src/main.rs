@@ -59,13 +59,17 @@ fn by_hand(words: Vec<String>) -> Result<(), String> {
 }
 
 fn test() -> Result<(), String> {
-    setup::run()?;
-    schema::check()?;
+    setup::packages()?;
     cargo("formatting", &["fmt", "--all", "--check"])?;
-    cargo(
-        "lints",
-        &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
-    )?;
+    // The environments of Python and Node wait for the network, lints for the processor.
+    let lints = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
+    std::thread::scope(|scope| {
+        let environments = scope.spawn(setup::environments);
+        let linted = cargo("lints", &lints);
+        let installed = environments.join();
+        linted.and(installed.unwrap_or_else(|_| Err("the set-up panicked".to_owned())))
+    })?;
+    schema::check()?;
     // Without determinism no other seed means anything, so it comes first.
     cargo(
         "determinism of the engine",
@@ -74,7 +78,14 @@ fn test() -> Result<(), String> {
     // The product folds whole days here: optimised a little, what it costs to
     // compile comes back several times over.
     let optimised = "profile.dev.package.orrery.opt-level=1";
-    cargo("tests", &["test", "--config", optimised, "--locked", "--workspace", "--no-fail-fast"])?;
+    // Half of them wait for a server or a disk at any moment.
+    let threads = 2 * std::thread::available_parallelism().map_or(1, usize::from);
+    step(
+        "tests",
+        Command::new(cargo_path())
+            .args(["test", "--config", optimised, "--locked", "--workspace", "--no-fail-fast"])
+            .env("RUST_TEST_THREADS", threads.to_string()),
+    )?;
     same::run()?;
     step(
         "documentation",

@@ -30,11 +30,17 @@ const PACKAGES: &str = "tests/clients/package.json";
 /// Installs whatever is missing; says how to do it by hand when it cannot.
 pub fn run() -> Result<(), String> {
     packages()?;
+    environments()
+}
+
+/// The environments of Python and Node, for which [`packages`] must be there.
+pub fn environments() -> Result<(), String> {
     oracles()?;
     clients()
 }
 
-fn packages() -> Result<(), String> {
+/// Debian's packages, compilers among them.
+pub fn packages() -> Result<(), String> {
     let missing: Vec<&str> =
         PROGRAMS.iter().filter(|(program, _)| !installed(program)).map(|(_, p)| *p).collect();
     if missing.is_empty() { Ok(()) } else { install(&missing) }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::at_hand;
 use crate::fold::Fold;
 use crate::latency;
 use crate::measure::{Goal, Row, Run, heading, machine};
@@ -34,6 +35,8 @@ pub struct Plan {
     pub memory_ticks: usize,
 }
 
+/// More than a side needs, its files' pages in the system's cache included.
+const ROUND: usize = 2 << 30;
 /// Key of the rows of latency.
 pub const LATENCY: &str = "latency";
 /// Key of the rows of peak memory.
@@ -260,6 +263,7 @@ fn one_round(
 ) -> Result<(), String> {
     let say = |who: &str| eprintln!("round {} of {}: {who}", round + 1, plan.rounds);
     say("orrery");
+    at_hand::take(ROUND);
     let run = ours::run(folder(stage.tmp).path(), &stage.ticks);
     check(stage, "orrery", &run)?;
     results.ours.push(run);
@@ -268,6 +272,7 @@ fn one_round(
             continue;
         }
         say(peer.name);
+        at_hand::take(ROUND);
         let count = if plan.full { ALL } else { peer.ticks_max }.min(stage.ticks.len());
         let dir = folder(stage.tmp);
         match (peer.run)(stage, &stage.ticks[..count], dir.path()) {

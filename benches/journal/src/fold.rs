@@ -7,7 +7,7 @@
 use crate::tick::{CONTRACTS, Tick};
 
 /// Time between passes, ns.
-const PASS_NS: i64 = 250_000_000;
+pub const PASS_NS: i64 = 250_000_000;
 
 #[derive(Clone, Copy, Default)]
 struct Contract {

@@ -8,6 +8,8 @@
 // A bench reads the clock and may stop at the first surprise.
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::disallowed_methods)]
 
+#[path = "../../at_hand.rs"]
+pub mod at_hand;
 pub mod compare;
 pub mod fold;
 pub mod kv;
