@@ -27,7 +27,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use orrery_journal::event::{Bar, Body, Quote, RefusalReason, Trade};
-use orrery_journal::units::{Price, RecvTime, TradingDay};
+use orrery_journal::units::{InstrumentId, Price, RecvTime, TradingDay};
 use orrery_replay::checkpoint::state::Marks;
 use orrery_replay::fold::{Fold, Input, Outbox, RestoreError};
 
@@ -471,6 +471,14 @@ impl Fold for Partition {
             | Body::ClockBeat => {}
         }
         self.consider_promotion(out);
+    }
+
+    fn look_ahead(&self, instrument: InstrumentId) {
+        if let (Some(slot), Some(active)) =
+            (self.instruments.slots(instrument).active, &self.active)
+        {
+            active.epoch.live.look_ahead(slot);
+        }
     }
 
     fn next_due(&self) -> Option<RecvTime> {

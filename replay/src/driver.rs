@@ -151,6 +151,11 @@ pub(crate) enum Then {
     Stop,
 }
 
+/// Events whose memory is asked for at once. What thousands of contracts need lies in
+/// memory far from the processor: asked for one after the other, waiting for it took
+/// two thirds of what a tick costs.
+const AHEAD: usize = 32;
+
 /// A part of a stretch with everything that folding it needs.
 struct Work {
     events: Arc<[Event]>,
@@ -169,6 +174,11 @@ impl Work {
         let mut seq = self.first;
         let events = self.events.get(self.range.clone()).unwrap_or_default();
         for (index, event) in self.range.clone().zip(events) {
+            let done = index - self.range.start;
+            if done.is_multiple_of(AHEAD) {
+                let next = events.get(done..).unwrap_or_default();
+                share.look_ahead(&self.routes, &next[..AHEAD.min(next.len())]);
+            }
             let blob = blobs.next_if(|(at, _)| *at == index).map(|(_, bytes)| &**bytes);
             share.step(&self.routes, seq, event, blob, made).map_err(|e| (seq, e))?;
             seq = seq.next();

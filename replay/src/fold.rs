@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use orrery_journal::event::Event;
-use orrery_journal::units::{Address, RecvTime, Seq};
+use orrery_journal::units::{Address, InstrumentId, RecvTime, Seq};
 
 use crate::checkpoint::state::Marks;
 
@@ -83,6 +83,10 @@ pub trait Fold: Send {
 
     /// Takes an event.
     fn apply(&mut self, input: &Input<'_>, out: &mut Outbox);
+
+    /// Events of this instrument come soon: reads what they will need, so that it is
+    /// at hand. Default: nothing.
+    fn look_ahead(&self, _instrument: InstrumentId) {}
 
     /// The next moment at which this fold wants to be called, if any.
     fn next_due(&self) -> Option<RecvTime>;

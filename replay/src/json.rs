@@ -68,23 +68,23 @@ pub fn decimal<const PLACES: u32>(out: &mut Vec<u8>, units: i64) {
 }
 
 /// What nearly every price is: at most four digits before the point and three
-/// behind it. Nothing here depends on how many they are but where the text begins
-/// and ends.
+/// behind it. The text is put together in a register: one that was written to memory
+/// digit by digit cannot be read back as a whole until all of it has arrived there.
 fn short(out: &mut Vec<u8>, negative: bool, whole: u64, mils: u64) {
-    let mut room = [b'0'; 32];
-    put::<4>(&mut room, 1, whole);
-    room[5] = b'.';
-    put::<3>(&mut room, 6, mils);
+    let pair = |number: u64| u64::from(u16::from_le_bytes(PAIRS[(number % 100) as usize]));
+    let digits = pair(whole / 100)
+        | pair(whole) << 16
+        | u64::from(b'.') << 32
+        | pair(mils / 10) << 40
+        | (u64::from(b'0') + mils % 10) << 56;
     let zeros = [10, 100, 1_000].into_iter().filter(|bound| whole < *bound).count();
-    let start = 1 + zeros - usize::from(negative);
-    if negative {
-        room[start] = b'-';
-    }
     let trimmed = usize::from(mils.is_multiple_of(10)) + usize::from(mils.is_multiple_of(100));
+    let sign = usize::from(negative);
+    let text = u128::from(digits >> (8 * zeros)) << (8 * sign);
+    let text = text | u128::from(if negative { b'-' } else { 0 });
+    let length = out.len() + 8 + sign - zeros - trimmed;
     // A copy of known length is an instruction.
-    let text = room.get(start..).and_then(|text| text.first_chunk::<16>());
-    let length = out.len() + 9 - trimmed - start;
-    out.extend_from_slice(text.unwrap_or(&[0; 16]));
+    out.extend_from_slice(&text.to_le_bytes());
     out.truncate(length);
 }
 

@@ -8,6 +8,7 @@
 
 mod admission;
 
+use std::hint::black_box;
 use std::sync::Arc;
 
 use orrery_journal::event::ChainRow;
@@ -135,6 +136,13 @@ impl LiveBook {
     #[must_use]
     pub fn is_ahead_of(&self, rows: &[ChainRow]) -> bool {
         is_older(newest(rows), self.stated)
+    }
+
+    /// Reads what a tick of this contract will need, so that it is at hand.
+    pub fn look_ahead(&self, slot: Slot) {
+        if let (Some(state), Some(fresh)) = (self.book.states.get(slot), self.freshness.get(slot)) {
+            black_box((state.bid, state.quoted_at, fresh.quote));
+        }
     }
 
     /// Takes a tick.

@@ -12,10 +12,9 @@ use crate::market::ticker;
 use crate::models::parameters::{Parameters, Proxy, proxies_of, proxy_of};
 
 /// What an instrument is to a partition.
-#[derive(Clone, Copy, PartialEq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) enum Role {
     /// Its definition was not seen.
-    #[default]
     Unknown,
     /// Nothing of ours.
     Other,
@@ -41,10 +40,34 @@ pub(super) struct Slots {
     pub(super) warming: Option<Slot>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+/// Narrow, since thousands of them are looked up in no order.
+#[derive(Clone, Copy, Debug)]
 struct Entry {
-    role: Role,
-    slots: Slots,
+    kind: Kind,
+    /// [`NOWHERE`] without one.
+    active: u32,
+    warming: u32,
+}
+
+/// No slot: there are fewer instruments than that.
+const NOWHERE: u32 = u32::MAX;
+
+impl Default for Entry {
+    fn default() -> Entry {
+        Entry { kind: Kind::Unknown, active: NOWHERE, warming: NOWHERE }
+    }
+}
+
+/// A [`Role`] without what can be looked up.
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Kind {
+    Unknown,
+    Other,
+    Contract,
+    Underlying,
+    /// The proxy at this place.
+    Proxy(u8),
+    Volatility,
 }
 
 /// Ids of one page; a partition sees a part of the journal's ids, mostly in runs.
@@ -83,37 +106,53 @@ impl Instruments {
 
     /// Learns an instrument; a second definition of an id changes nothing.
     pub(super) fn define(&mut self, id: InstrumentId, ticker: &str) {
-        if id == InstrumentId::NONE || self.role(id) != Role::Unknown {
+        if id == InstrumentId::NONE || self.kind(id) != Kind::Unknown {
             return;
         }
-        let role = self.role_of(ticker);
-        self.entry(id).role = role;
+        let kind = self.kind_of(ticker);
+        self.entry(id).kind = kind;
         self.tickers.insert(id, ticker.into());
     }
 
-    fn role_of(&self, name: &str) -> Role {
+    fn kind_of(&self, name: &str) -> Kind {
         if ticker::parse_option(name).is_some() {
             let ours = *ticker::symbol_of(name) == *self.symbol;
-            return if ours { Role::Contract } else { Role::Other };
+            return if ours { Kind::Contract } else { Kind::Other };
         }
         if *ticker::symbol_of(name) == *self.symbol {
-            return Role::Underlying;
+            return Kind::Underlying;
         }
         if self.volatility.contains(name) {
-            return Role::Volatility;
+            return Kind::Volatility;
         }
         let ours = |ticker: &str| self.proxies.iter().position(|(t, _)| t == ticker);
-        proxy_of(name, ours)
-            .and_then(|at| Some((u8::try_from(at).ok()?, self.proxies.get(at)?.1.multiplier)))
-            .map_or(Role::Other, |(at, by)| Role::Proxy { at, by })
+        proxy_of(name, ours).and_then(|at| u8::try_from(at).ok()).map_or(Kind::Other, Kind::Proxy)
+    }
+
+    fn kind(&self, id: InstrumentId) -> Kind {
+        self.get(id).map_or(Kind::Unknown, |e| e.kind)
     }
 
     pub(super) fn role(&self, id: InstrumentId) -> Role {
-        self.get(id).map_or(Role::Unknown, |e| e.role)
+        match self.kind(id) {
+            Kind::Unknown => Role::Unknown,
+            Kind::Other => Role::Other,
+            Kind::Contract => Role::Contract,
+            Kind::Underlying => Role::Underlying,
+            Kind::Volatility => Role::Volatility,
+            Kind::Proxy(at) => {
+                let proxy = self.proxies.get(usize::from(at));
+                proxy.map_or(Role::Other, |(_, p)| Role::Proxy { at, by: p.multiplier })
+            }
+        }
     }
 
     pub(super) fn slots(&self, id: InstrumentId) -> Slots {
-        self.get(id).map_or(Slots::default(), |e| e.slots)
+        let slot = |number: u32| (number != NOWHERE).then_some(number as Slot);
+        self.get(id).map_or(Slots::default(), |e| Slots {
+            active: slot(e.active),
+            warming: slot(e.warming),
+        })
     }
 
     /// The ticker of an option on the underlying.
@@ -138,13 +177,13 @@ impl Instruments {
     /// Writes the slots of the living topologies.
     pub(super) fn assign(&mut self, active: Option<&Topology>, warming: Option<&Topology>) {
         for entry in self.pages.iter_mut().flatten().flat_map(|page| page.iter_mut()) {
-            entry.slots = Slots::default();
+            (entry.active, entry.warming) = (NOWHERE, NOWHERE);
         }
-        for (slot, contract) in active.iter().flat_map(|t| t.contracts.iter().enumerate()) {
-            self.entry(contract.instrument).slots.active = Some(slot);
+        for (slot, contract) in (0..).zip(active.iter().flat_map(|t| &t.contracts)) {
+            self.entry(contract.instrument).active = slot;
         }
-        for (slot, contract) in warming.iter().flat_map(|t| t.contracts.iter().enumerate()) {
-            self.entry(contract.instrument).slots.warming = Some(slot);
+        for (slot, contract) in (0..).zip(warming.iter().flat_map(|t| &t.contracts)) {
+            self.entry(contract.instrument).warming = slot;
         }
     }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use orrery_journal::event::Body;
-use orrery_journal::units::{RecvTime, Seq};
+use orrery_journal::units::{InstrumentId, RecvTime, Seq};
 use orrery_replay::canonical::{Decoder, Encoder};
 use orrery_replay::checkpoint::state::Marks;
 use orrery_replay::fold::{By, Fold, Input, Outbox, RestoreError, Standing};
@@ -143,6 +143,11 @@ impl Fold for Stage {
         {
             self.act(&act, input.seq, out);
         }
+    }
+
+    fn look_ahead(&self, instrument: InstrumentId) {
+        let shadows = self.shadows.values();
+        shadows.chain([&self.live]).for_each(|player| player.partition.look_ahead(instrument));
     }
 
     fn next_due(&self) -> Option<RecvTime> {

@@ -4,6 +4,8 @@
 //! one thread folds. Nothing here knows how many shares there are: the engine
 //! has one with everything, the driver deals the cells out to its workers.
 
+use std::hint::black_box;
+
 use orrery_journal::event::{Body, Event};
 use orrery_journal::units::{Address, InstrumentId, RecvTime, Seq};
 
@@ -222,13 +224,34 @@ impl Share {
         let conditions = routes.conditions(listed);
         let input = Input { seq, event, ticker: Some(&route.ticker), blob, conditions };
         for number in &*route.partitions {
-            // Cells of a share are `stride` apart, so the place follows from the number.
-            let place = (number / self.stride) as usize;
+            let place = self.place(*number);
             if let Some(cell) = self.cells.get_mut(place).filter(|c| c.number == *number) {
                 cell.apply(&input, made);
             }
         }
         Ok(())
+    }
+
+    /// Has the processor fetch what the next events will need, all of it at a time.
+    /// Changes nothing.
+    pub(crate) fn look_ahead(&self, routes: &Routes, events: &[Event]) {
+        for event in events {
+            black_box(routes.get(event.instrument).map(|route| route.defined));
+        }
+        for event in events {
+            for number in routes.get(event.instrument).iter().flat_map(|r| &*r.partitions) {
+                let cell = self.cells.get(self.place(*number));
+                if let Some(cell) = cell.filter(|c| c.number == *number) {
+                    cell.fold.look_ahead(event.instrument);
+                }
+            }
+        }
+    }
+
+    /// Where the cell of a number lies if it is of this share, since cells are
+    /// `stride` apart; otherwise another lies there, or none.
+    fn place(&self, number: u32) -> usize {
+        (number / self.stride) as usize
     }
 
     /// The earliest moment that a partition asks for.
