@@ -8,7 +8,7 @@ use std::error::Error;
 
 use orrery_journal::units::Address;
 
-use crate::derived::{BODY_WINDOW, Derived, DerivedError, KEYFRAME_EVERY};
+use crate::derived::{Derived, DerivedError, KEYFRAME_EVERY};
 
 /// What an audit found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,6 +65,7 @@ fn audit_family(
     report: &mut AuditReport,
 ) -> Result<(), DerivedError> {
     let newest = derived.newest_version(symbol, family)?;
+    let window = derived.body_window(symbol, family)?;
     let mut previous = Some(Address::default());
     for version in 1..=newest {
         let header = match derived.header(symbol, family, version) {
@@ -88,7 +89,7 @@ fn audit_family(
                 .push(format!("{symbol} {family} v{version} does not follow the version before")),
         }
         previous = Some(header.hash());
-        let kept = version + BODY_WINDOW > newest || version.is_multiple_of(KEYFRAME_EVERY);
+        let kept = version >= window || version.is_multiple_of(KEYFRAME_EVERY);
         match derived.body(&header) {
             Ok(Some(_)) => report.bodies += 1,
             Ok(None) if kept => {
@@ -125,6 +126,7 @@ mod tests {
     use super::*;
     use crate::artifact::{Artifact, Header, tests::sample};
     use crate::checkpoint::Purpose;
+    use crate::derived::BODY_WINDOW;
 
     /// A chain of versions; `edit` forges one before the next is chained to it.
     fn chain(count: u64, edit: impl Fn(&mut Header)) -> Derived {

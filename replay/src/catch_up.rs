@@ -12,6 +12,7 @@ use std::sync::Arc;
 use orrery_journal::units::Seq;
 use orrery_journal::{Head, Journal, ReadError};
 
+use crate::artifact::Artifact;
 use crate::beginning::{self, BeginningError};
 use crate::checkpoint::writer::CheckpointWriter;
 use crate::checkpoint::{Purpose, SPACING};
@@ -21,6 +22,10 @@ use crate::engine::{Engine, Made};
 use crate::fold::World;
 use crate::nearest::{nearest, recv_of};
 use crate::pace::Pace;
+
+/// Bytes of artifacts that a fold which catches up holds before it keeps them:
+/// the more there are, the fewer of their bodies need be written.
+const HELD_BYTES: u64 = 64 << 20;
 
 /// How to catch up and follow. None of it can be seen in an artifact.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -134,9 +139,12 @@ pub(crate) struct Tail {
     options: CatchUpOptions,
     pace: Pace,
     writer: CheckpointWriter,
-    /// Whether the fold waits when checkpoints cannot be written as fast as they
-    /// are due; else one is written later.
+    /// Whether nobody waits for what is folded: then artifacts are kept many at
+    /// once, and the fold waits when checkpoints cannot be written as fast as
+    /// they are due. Else artifacts are kept at once, and a checkpoint later.
     patient: bool,
+    /// Artifacts that are to be kept, and their bytes.
+    held: (Vec<Artifact>, u64),
 }
 
 impl std::fmt::Debug for Tail {
@@ -155,7 +163,7 @@ impl Tail {
     ) -> Tail {
         let pace = Pace::begin(&derived, at, options.checkpoint_events);
         let writer = CheckpointWriter::new(derived.clone());
-        Tail { journal, derived, options, pace, writer, patient }
+        Tail { journal, derived, options, pace, writer, patient, held: (Vec::new(), 0) }
     }
 
     /// Folds up to `head`, keeps artifacts and checkpoints, then delivers.
@@ -173,6 +181,7 @@ impl Tail {
             // An opening one must not be missing, so it waits for its turn.
             if opens || (self.pace.is_due() && (self.patient || self.writer.has_room())) {
                 let purpose = if opens { Purpose::Opening } else { Purpose::Passing };
+                self.let_go()?;
                 self.writer.keep(self.pace.draft(engine, purpose))?;
                 counts.checkpoints += 1;
             }
@@ -187,6 +196,7 @@ impl Tail {
     /// Leaves a checkpoint where the engine stands, if it has moved since the
     /// last one, and waits until all are written; returns how many it left.
     pub(crate) fn end(&mut self, engine: &Engine) -> Result<u64, DerivedError> {
+        self.let_go()?;
         let moved = self.pace.has_moved();
         if moved {
             self.writer.keep(self.pace.draft(engine, Purpose::Passing))?;
@@ -209,8 +219,11 @@ impl Tail {
         let summary = fold_until(&self.journal, engine, to, threads, &mut |folded| {
             reached = folded.reached;
             work += folded.work;
-            let artifacts: Vec<_> = folded.made.iter().map(|m| m.artifact.clone()).collect();
-            if let Err(error) = self.derived.put(&artifacts) {
+            let (held, bytes) = &mut self.held;
+            held.extend(folded.made.iter().map(|m| m.artifact.clone()));
+            *bytes += folded.made.iter().map(|m| m.artifact.header.body_len).sum::<u64>();
+            let enough = !self.patient || *bytes >= HELD_BYTES;
+            if enough && let Err(error) = keep(&self.derived, &mut self.held, self.patient) {
                 failed = Some(error);
                 return Then::Stop;
             }
@@ -234,6 +247,11 @@ impl Tail {
         Ok(Counts { events: summary.events, artifacts: summary.artifacts, checkpoints: 0 })
     }
 
+    /// Keeps what is held. Whatever a checkpoint knows of is kept before it.
+    fn let_go(&mut self) -> Result<(), DerivedError> {
+        keep(&self.derived, &mut self.held, self.patient)
+    }
+
     /// Positions right before the first event of a day, ascending; none before
     /// the first event of all, where there is no state to keep.
     fn openings(&self, at: Head, head: Head) -> Result<Vec<Seq>, ReadError> {
@@ -250,4 +268,18 @@ impl Tail {
         }
         Ok(openings)
     }
+}
+
+/// Keeps artifacts; `newest` leaves out bodies that would go soon.
+fn keep(
+    derived: &Derived,
+    held: &mut (Vec<Artifact>, u64),
+    newest: bool,
+) -> Result<(), DerivedError> {
+    match newest {
+        true => derived.put_newest(&held.0)?,
+        false => derived.put(&held.0)?,
+    }
+    *held = (Vec::new(), 0);
+    Ok(())
 }

@@ -39,6 +39,11 @@ pub const BODY_WINDOW: u64 = 512;
 /// Beyond the window every body whose version is a multiple of this is kept.
 pub const KEYFRAME_EVERY: u64 = 64;
 
+/// Bytes of the newest bodies of each family that are always kept, as far as the
+/// window reaches; the newest one in any case. Of what lies before them in the
+/// window a fold that catches up leaves out what it would delete soon.
+pub const BODY_WINDOW_BYTES: u64 = 16 << 20;
+
 /// Layout of the tables below.
 const FORMAT: u32 = 2;
 /// The oldest layout that is taken over.
@@ -99,6 +104,11 @@ fn family_end(symbol: &str, family: &str) -> Vec<u8> {
 fn family_of(key: &[u8]) -> Option<(&str, &str)> {
     let names = key.get(..key.len().checked_sub(9)?)?;
     std::str::from_utf8(names).ok()?.split_once('\0')
+}
+
+/// Whether the body of a version is kept for ever.
+fn is_keyframe(version: u64) -> bool {
+    version.is_multiple_of(KEYFRAME_EVERY)
 }
 
 fn damaged(what: impl Into<String>) -> DerivedError {
@@ -178,9 +188,34 @@ impl Derived {
     /// # Errors
     /// See [`DerivedError`]; nothing of the call is kept then.
     pub fn put(&self, artifacts: &[Artifact]) -> Result<(), DerivedError> {
+        self.put_some(artifacts, &|_| true)
+    }
+
+    /// The same for many at once, of which most bodies would go soon: those that
+    /// lie more than [`BODY_WINDOW_BYTES`] before the newest of their family are
+    /// not written at all, keyframes excepted.
+    ///
+    /// # Errors
+    /// See [`DerivedError`]; nothing of the call is kept then.
+    pub fn put_newest(&self, artifacts: &[Artifact]) -> Result<(), DerivedError> {
+        let mut behind: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+        let mut kept = vec![true; artifacts.len()];
+        for (Artifact { header, .. }, kept) in artifacts.iter().zip(&mut kept).rev() {
+            let newer = behind.entry((&header.symbol, &header.family)).or_default();
+            *kept = is_keyframe(header.version) || *newer < BODY_WINDOW_BYTES;
+            *newer = newer.saturating_add(header.body_len.max(1));
+        }
+        self.put_some(artifacts, &|index| kept.get(index).copied().unwrap_or(true))
+    }
+
+    fn put_some(
+        &self,
+        artifacts: &[Artifact],
+        with_body: &dyn Fn(usize) -> bool,
+    ) -> Result<(), DerivedError> {
         let mut batch = Batch::default();
         let mut lasts: BTreeMap<(&str, &str), u64> = BTreeMap::new();
-        for Artifact { header, body } in artifacts {
+        for (index, Artifact { header, body }) in artifacts.iter().enumerate() {
             let name = (&*header.symbol, &*header.family);
             let last = match lasts.get(&name) {
                 Some(last) => *last,
@@ -207,9 +242,11 @@ impl Derived {
             header.encode(&mut value);
             value.extend_from_slice(&header.hash().0);
             batch.put(HEADERS, key.clone(), value);
-            batch.put(BODIES, key, body.clone());
+            if with_body(index) {
+                batch.put(BODIES, key, body.clone());
+            }
             if let Some(old) = header.version.checked_sub(BODY_WINDOW)
-                && old % KEYFRAME_EVERY != 0
+                && !is_keyframe(old)
             {
                 batch.delete(BODIES, version_key(name.0, name.1, old));
             }
@@ -241,6 +278,22 @@ impl Derived {
         let newest = self.store.scan(HEADERS, &from, &to, true, 1)?.pop();
         let version = newest.and_then(|(key, _)| Seq::from_key(key.get(from.len()..)?));
         Ok(version.map_or(0, |v| v.0))
+    }
+
+    /// The oldest version of a family from which on every body is kept.
+    pub(crate) fn body_window(&self, symbol: &str, family: &str) -> Result<u64, DerivedError> {
+        let (from, to) = (family_key(symbol, family), family_end(symbol, family));
+        let (mut oldest, mut newer) = (u64::MAX, 0u64);
+        for (key, value) in self.store.scan(HEADERS, &from, &to, true, BODY_WINDOW as usize)? {
+            // Of what lies behind a damaged header it is not known how far it is.
+            let Ok(header) = read_header(&key, &value) else { break };
+            if newer >= BODY_WINDOW_BYTES {
+                break;
+            }
+            oldest = header.version;
+            newer = newer.saturating_add(header.body_len.max(1));
+        }
+        Ok(oldest)
     }
 
     /// (symbol, family) of everything kept, ascending.
@@ -521,6 +574,33 @@ mod tests {
             let found = derived.body(&header).expect("memory");
             assert_eq!(found, kept.then_some(body), "version {version}");
         }
+    }
+
+    #[test]
+    fn of_many_at_once_the_newest_bytes_and_the_keyframes_are_written() {
+        let derived = Derived::in_memory();
+        let large = |version: u64| {
+            let Artifact { header, .. } = artifact("SPX", "gex", version);
+            let body = Bytes::from(vec![version as u8; 1 << 20]);
+            let (content, body_len) = (Address::of(&body), body.len() as u64);
+            Artifact { header: Header { content, body_len, ..header }, body }
+        };
+        let window = BODY_WINDOW_BYTES >> 20;
+        let mut newest = 0;
+        for count in [70, 1, 3, 40] {
+            let all: Vec<Artifact> = (newest + 1..=newest + count).map(large).collect();
+            derived.put_newest(&all).expect("in order");
+            newest += count;
+            let oldest = derived.body_window("SPX", "gex").expect("memory");
+            assert_eq!(oldest, newest - window + 1);
+        }
+        let kept = |version: &u64| derived.body(&large(*version).header).expect("good").is_some();
+        let written: Vec<u64> = (1..=newest).filter(kept).collect();
+        // The ends of the first and of the last call, what came alone, a keyframe.
+        let mut expected: Vec<u64> = (70 - window + 1..=74).collect();
+        expected.extend(newest - window + 1..=newest);
+        assert_eq!(written, expected);
+        assert!(expected.contains(&KEYFRAME_EVERY));
     }
 
     #[test]

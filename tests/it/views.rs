@@ -19,6 +19,7 @@ use orrery_journal::Journal;
 use orrery_journal::event::{Draft, DraftBody, IndexValue, InstrumentRef};
 use orrery_journal::units::{NANOS_PER_SECOND, Price, RecvTime, Seq};
 use orrery_replay::artifact::{Artifact, Header};
+use orrery_replay::as_of;
 use orrery_replay::catch_up::{CatchUpOptions, catch_up};
 use orrery_replay::compare::{CompareOptions, Span, compare};
 use orrery_replay::derived::Derived;
@@ -89,8 +90,8 @@ fn headers(derived: &Derived, family: &str) -> Vec<Header> {
     derived.headers("SPX", family, 1, usize::MAX).expect("readable")
 }
 
-fn body(derived: &Derived, header: &Header) -> Value {
-    let body = derived.body(header).expect("readable").expect("kept whole");
+fn body(journal: &Journal, derived: &Derived, world: &Arc<dyn World>, header: &Header) -> Value {
+    let body = as_of::body(journal, derived, world, header).expect("kept or made again");
     serde_json::from_slice(&body).expect("JSON")
 }
 
@@ -98,12 +99,13 @@ fn body(derived: &Derived, header: &Header) -> Value {
 fn views_name_the_versions_that_they_read_and_replay_alike() {
     let journal = journal();
     let (world, derived) = folded(&journal, Makers::default());
+    let told = |header: &Header| body(&journal, &derived, &world, header);
     for family in OURS {
         let headers = headers(&derived, family);
         assert!(headers.len() > 3, "{family} has {} versions", headers.len());
         let mut named = BTreeMap::new();
         for header in &headers {
-            let body = body(&derived, header);
+            let body = told(header);
             assert!(body["quality"].is_object(), "{family} without quality");
             let mut made = Vec::new();
             for (source, said) in body["sources"].as_object().expect("sources") {
@@ -131,20 +133,20 @@ fn views_name_the_versions_that_they_read_and_replay_alike() {
     let rankings = headers(&derived, "selector");
     let mut scored = 0;
     for header in &rankings {
-        let selector = body(&derived, header);
+        let selector = told(header);
         let read = selector["sources"]["heatmap"]["version"].as_u64().expect("a version");
         let heatmap = derived.headers("SPX", "heatmap", read, 1).expect("readable");
-        let (cheap, dear) = sides(&body(&derived, &heatmap[0]));
+        let (cheap, dear) = sides(&told(&heatmap[0]));
         assert_eq!(selector["total_scored"], cheap, "v{} of heatmap v{read}", header.version);
         assert_eq!(selector["filtered_by_debit_rule"], dear, "v{}", header.version);
         scored += cheap;
     }
     assert!(scored > 0, "{} rankings and nothing scored", rankings.len());
-    let last = body(&derived, rankings.last().expect("a selector"));
+    let last = told(rankings.last().expect("a selector"));
     assert_eq!(last["volatility"], json!({"value": 17.25, "source": "index"}));
-    let regime = body(&derived, &headers(&derived, "vix_regime").pop().expect("a regime"));
+    let regime = told(&headers(&derived, "vix_regime").pop().expect("a regime"));
     assert_eq!((&regime["regime"], &regime["vix"]), (&last["vix_regime"], &last["vix"]));
-    let levels = body(&derived, &headers(&derived, "levels").pop().expect("levels"));
+    let levels = told(&headers(&derived, "levels").pop().expect("levels"));
     let kinds: std::collections::BTreeSet<&str> = levels["levels"]
         .as_array()
         .expect("levels")
@@ -233,9 +235,9 @@ fn read(server: &RedisServer, key: &str) -> Option<Value> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_keys_of_the_views_hold_what_the_contract_says() {
     let journal = journal();
-    let (_, derived) = folded(&journal, Makers::default());
+    let (world, derived) = folded(&journal, Makers::default());
     let artifact = |header: Header| {
-        let body = derived.body(&header).expect("readable").expect("kept whole");
+        let body = as_of::body(&journal, &derived, &world, &header).expect("kept or made again");
         Artifact { header, body }
     };
     let (system, market) = (RedisServer::start(), RedisServer::start());

@@ -15,8 +15,9 @@ use orrery::world::MarketWorld;
 use orrery_journal::Journal;
 use orrery_journal::units::{Address, NANOS_PER_SECOND, RecvTime, Seq};
 use orrery_replay::artifact::{Artifact, Header};
-use orrery_replay::catch_up::{CatchUpOptions, catch_up};
 use orrery_replay::derived::Derived;
+use orrery_replay::driver::{Folded, Threads, fold_range};
+use orrery_replay::engine::Engine;
 use orrery_replay::fold::World;
 use serde_json::Value;
 
@@ -60,8 +61,14 @@ impl Session {
         let world: Arc<dyn World> =
             Arc::new(MarketWorld::new(Parameters::default()).expect("usable"));
         let derived = Derived::in_memory();
-        let go_on = &mut |_| ControlFlow::Continue(());
-        catch_up(&journal, &derived, world, CatchUpOptions::default(), go_on).expect("folded");
+        // As it is followed live: every body is kept.
+        let mut engine = Engine::new(world);
+        let keep = &mut |folded: Folded| {
+            let made: Vec<_> = folded.made.into_iter().map(|m| m.artifact).collect();
+            derived.put(&made).expect("in order");
+            ControlFlow::Continue(())
+        };
+        fold_range(&journal, &mut engine, journal.head().seq, Threads::ONE, keep).expect("folded");
         let mut steps: BTreeMap<i64, Vec<Artifact>> = BTreeMap::new();
         let (mut opening, mut versions) = (Vec::new(), BTreeMap::new());
         for family in FAMILIES {
