@@ -1,10 +1,12 @@
-"""XXH3 (64 and 128 bits, seed 0) and BLAKE3 of short inputs, in plain Python.
+"""XXH3 (64 and 128 bits, seed 0) in plain Python, and BLAKE3 from primitives.py.
 
 Used by preflight.py where the packages `xxhash` and `blake3` are missing; some
 hundred times slower. `python3 hashes.py` compares with `xxhash` if it is there.
 """
 
 import struct
+
+from primitives import blake3_hash as blake3_short
 
 M64 = (1 << 64) - 1
 P32_1, P32_2, P32_3 = 0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D
@@ -181,37 +183,6 @@ def halves(b):
         return avalanche((lo + hi) & M64), -avalanche(high & M64) & M64
     acc = long_lanes(b)
     return merge(acc, 11, n * P64_1), merge(acc, 117, ~(n * P64_2) & M64)
-
-
-IV = (0x6A09E667, 0xBB67AE85, 0x3C6EF372, 0xA54FF53A, 0x510E527F, 0x9B05688C, 0x1F83D9AB, 0x5BE0CD19)
-ORDER = (2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8)
-COLUMNS = ((0, 4, 8, 12), (1, 5, 9, 13), (2, 6, 10, 14), (3, 7, 11, 15),
-           (0, 5, 10, 15), (1, 6, 11, 12), (2, 7, 8, 13), (3, 4, 9, 14))
-
-
-def blake3_short(data):
-    """BLAKE3 of at most 1,024 bytes, which are one chunk."""
-    if len(data) > 1024:
-        raise ValueError("one chunk only")
-    chain = IV
-    pieces = [data[at:at + 64] for at in range(0, len(data), 64)] or [b""]
-    for n, piece in enumerate(pieces):
-        # Start of a chunk; end of it, and root.
-        flags = (n == 0) | (n + 1 == len(pieces)) * (2 | 8)
-        words = struct.unpack("<16I", piece.ljust(64, b"\0"))
-        state = list(chain) + list(IV[:4]) + [0, 0, len(piece), flags]
-        for _ in range(7):
-            for m, (a, b, c, d) in enumerate(COLUMNS):
-                for word, right, further in ((words[2 * m], 16, 12), (words[2 * m + 1], 8, 7)):
-                    state[a] = (state[a] + state[b] + word) & 0xFFFFFFFF
-                    mixed = state[d] ^ state[a]
-                    state[d] = (mixed >> right | mixed << (32 - right)) & 0xFFFFFFFF
-                    state[c] = (state[c] + state[d]) & 0xFFFFFFFF
-                    mixed = state[b] ^ state[c]
-                    state[b] = (mixed >> further | mixed << (32 - further)) & 0xFFFFFFFF
-            words = tuple(words[i] for i in ORDER)
-        chain = tuple(state[i] ^ state[i + 8] for i in range(8))
-    return struct.pack("<8I", *chain)
 
 
 if __name__ == "__main__":
