@@ -20,12 +20,21 @@ pub enum LogFormat {
     Json,
 }
 
+/// A client that resets streams has the HTTP/2 library warn of every connection, a
+/// hundred thousand times in ten seconds; the gateway counts them and tells once.
+const QUIET: &str = "h2=error";
+
+/// What a user asked for, and of libraries only what is asked for by name.
+fn filter_of(asked: &str) -> Result<EnvFilter, String> {
+    EnvFilter::try_new(format!("{QUIET},{asked}")).map_err(|e| e.to_string())
+}
+
 /// Sends logs that pass `filter` to standard error.
 ///
 /// # Errors
 /// When the filter cannot be read.
 pub fn init_logs(filter: &str, format: LogFormat) -> Result<(), String> {
-    let filter = EnvFilter::try_new(filter).map_err(|e| e.to_string())?;
+    let filter = filter_of(filter)?;
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // Already set in a process that runs several commands (tests): keep the first.
     let _ = match format {

@@ -22,7 +22,9 @@ fn floods_change_nothing_for_what_comes_in_and_cost_little() {
     command.args(["--connections-per-client", "400"]);
     // Development builds have h2 assert what a connection that breaks off does not
     // keep; to print where would take more memory than all floods together.
-    command.env("RUST_BACKTRACE", "0").stderr(Stdio::null());
+    let log = orrery.file("log", "");
+    let told = std::fs::File::create(&log).expect("a file");
+    command.env("RUST_BACKTRACE", "0").stderr(Stdio::from(told));
     let live = Live::of(command);
     live.wait_for("/api/models/spot", "I:SPX");
     let address = live.url.trim_start_matches("http://").parse().expect("an address");
@@ -46,6 +48,9 @@ fn floods_change_nothing_for_what_comes_in_and_cost_little() {
         );
         assert!(grown < BYTES_MAX, "{flood:?}: {grown} bytes more");
     }
+    let told = std::fs::read_to_string(&log).expect("a log");
+    let warned = told.lines().filter(|line| line.contains(" WARN ")).count();
+    assert!((1..100).contains(&warned), "said once, and counted: {warned} lines");
     let (status, metrics) = live.get("/metrics");
     assert_eq!(status, 200);
     assert!(metrics.contains("orrery_gateway_connections"), "{metrics}");
