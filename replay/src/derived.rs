@@ -2,7 +2,8 @@
 //! checkpoints.
 //!
 //! Headers are all kept. Bodies are kept whole for a window of the newest
-//! versions of each family and as keyframes beyond it; any other body is
+//! versions of each family and as keyframes beyond it; a fold that catches up
+//! keeps of the window the newest megabytes for certain. Any other body is
 //! rebuilt by [`crate::as_of::body`] and checked against its recorded hash.
 //! Everything that is read is checked; damage is an error that names the
 //! record, never another answer.
@@ -34,7 +35,7 @@ pub use self::error::DerivedError;
 use crate::artifact::{Artifact, Header};
 use crate::checkpoint::Known;
 
-/// Versions of each family whose bodies are kept whole.
+/// Versions of each family whose bodies are kept whole at most.
 pub const BODY_WINDOW: u64 = 512;
 /// Beyond the window every body whose version is a multiple of this is kept.
 pub const KEYFRAME_EVERY: u64 = 64;
