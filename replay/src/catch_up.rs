@@ -12,20 +12,16 @@ use std::sync::Arc;
 use orrery_journal::units::Seq;
 use orrery_journal::{Head, Journal, ReadError};
 
-use crate::artifact::Artifact;
 use crate::beginning::{self, BeginningError};
 use crate::checkpoint::writer::CheckpointWriter;
 use crate::checkpoint::{Purpose, SPACING};
+use crate::derived::held::Held;
 use crate::derived::{Derived, DerivedError};
 use crate::driver::{FoldError, Then, Threads, fold_until};
 use crate::engine::{Engine, Made};
 use crate::fold::World;
 use crate::nearest::{nearest, recv_of};
 use crate::pace::Pace;
-
-/// Bytes of artifacts that a fold which catches up holds before it keeps them:
-/// the more there are, the fewer of their bodies need be written.
-const HELD_BYTES: u64 = 64 << 20;
 
 /// How to catch up and follow. None of it can be seen in an artifact.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -139,12 +135,10 @@ pub(crate) struct Tail {
     options: CatchUpOptions,
     pace: Pace,
     writer: CheckpointWriter,
-    /// Whether nobody waits for what is folded: then artifacts are kept many at
-    /// once, and the fold waits when checkpoints cannot be written as fast as
-    /// they are due. Else artifacts are kept at once, and a checkpoint later.
-    patient: bool,
-    /// Artifacts that are to be kept, and their bytes.
-    held: (Vec<Artifact>, u64),
+    /// Where nobody waits for what is folded: what is kept later, and of bodies
+    /// only the newest; and the fold waits when checkpoints cannot be written as
+    /// fast as they are due. Else artifacts are kept at once, a checkpoint later.
+    held: Option<Held>,
 }
 
 impl std::fmt::Debug for Tail {
@@ -163,7 +157,8 @@ impl Tail {
     ) -> Tail {
         let pace = Pace::begin(&derived, at, options.checkpoint_events);
         let writer = CheckpointWriter::new(derived.clone());
-        Tail { journal, derived, options, pace, writer, patient, held: (Vec::new(), 0) }
+        let held = patient.then(Held::default);
+        Tail { journal, derived, options, pace, writer, held }
     }
 
     /// Folds up to `head`, keeps artifacts and checkpoints, then delivers.
@@ -179,9 +174,12 @@ impl Tail {
             let at = engine.position().seq;
             let opens = openings.contains(&at);
             // An opening one must not be missing, so it waits for its turn.
-            if opens || (self.pace.is_due() && (self.patient || self.writer.has_room())) {
+            if opens || (self.pace.is_due() && (self.held.is_some() || self.writer.has_room())) {
                 let purpose = if opens { Purpose::Opening } else { Purpose::Passing };
-                self.let_go()?;
+                // Whatever a checkpoint knows of is kept before it.
+                if let Some(held) = &mut self.held {
+                    held.put_headers(&self.derived)?;
+                }
                 self.writer.keep(self.pace.draft(engine, purpose))?;
                 counts.checkpoints += 1;
             }
@@ -196,7 +194,9 @@ impl Tail {
     /// Leaves a checkpoint where the engine stands, if it has moved since the
     /// last one, and waits until all are written; returns how many it left.
     pub(crate) fn end(&mut self, engine: &Engine) -> Result<u64, DerivedError> {
-        self.let_go()?;
+        if let Some(held) = &mut self.held {
+            held.put_all(&self.derived)?;
+        }
         let moved = self.pace.has_moved();
         if moved {
             self.writer.keep(self.pace.draft(engine, Purpose::Passing))?;
@@ -219,11 +219,8 @@ impl Tail {
         let summary = fold_until(&self.journal, engine, to, threads, &mut |folded| {
             reached = folded.reached;
             work += folded.work;
-            let (held, bytes) = &mut self.held;
-            held.extend(folded.made.iter().map(|m| m.artifact.clone()));
-            *bytes += folded.made.iter().map(|m| m.artifact.header.body_len).sum::<u64>();
-            let enough = !self.patient || *bytes >= HELD_BYTES;
-            if enough && let Err(error) = keep(&self.derived, &mut self.held, self.patient) {
+            let kept = keep(&self.derived, self.held.as_mut(), &folded.made);
+            if let Err(error) = kept {
                 failed = Some(error);
                 return Then::Stop;
             }
@@ -247,11 +244,6 @@ impl Tail {
         Ok(Counts { events: summary.events, artifacts: summary.artifacts, checkpoints: 0 })
     }
 
-    /// Keeps what is held. Whatever a checkpoint knows of is kept before it.
-    fn let_go(&mut self) -> Result<(), DerivedError> {
-        keep(&self.derived, &mut self.held, self.patient)
-    }
-
     /// Positions right before the first event of a day, ascending; none before
     /// the first event of all, where there is no state to keep.
     fn openings(&self, at: Head, head: Head) -> Result<Vec<Seq>, ReadError> {
@@ -270,16 +262,11 @@ impl Tail {
     }
 }
 
-/// Keeps artifacts; `newest` leaves out bodies that would go soon.
-fn keep(
-    derived: &Derived,
-    held: &mut (Vec<Artifact>, u64),
-    newest: bool,
-) -> Result<(), DerivedError> {
-    match newest {
-        true => derived.put_newest(&held.0)?,
-        false => derived.put(&held.0)?,
+/// Keeps what came out, or has it held where nobody waits for it.
+fn keep(derived: &Derived, held: Option<&mut Held>, made: &[Made]) -> Result<(), DerivedError> {
+    let artifacts = made.iter().map(|m| m.artifact.clone());
+    match held {
+        Some(held) => held.take(derived, artifacts),
+        None => derived.put(&artifacts.collect::<Vec<_>>()),
     }
-    *held = (Vec::new(), 0);
-    Ok(())
 }

@@ -3,7 +3,7 @@
 //!
 //! Headers are all kept. Bodies are kept whole for a window of the newest
 //! versions of each family and as keyframes beyond it; a fold that catches up
-//! keeps of the window the newest megabytes for certain. Any other body is
+//! keeps of the window the newest megabytes ([`held`]). Any other body is
 //! rebuilt by [`crate::as_of::body`] and checked against its recorded hash.
 //! Everything that is read is checked; damage is an error that names the
 //! record, never another answer.
@@ -16,11 +16,14 @@
 //! derived_meta       "format", "configuration"           u32 le; 32 bytes
 //!                    "beginning"                         be u64: last event that was dropped
 //!                    "pending"                           manifest that is being written
+//!                    "bodies" 0 symbol 0 family 0        be u64: no body of the window before
+//!                                                        this version need be there
 //! ```
 //! Format 2 has checkpoints in pieces. A folder of format 1 is taken over as it
 //! is: its checkpoints are read as they were written.
 
 mod error;
+pub(crate) mod held;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -40,9 +43,8 @@ pub const BODY_WINDOW: u64 = 512;
 /// Beyond the window every body whose version is a multiple of this is kept.
 pub const KEYFRAME_EVERY: u64 = 64;
 
-/// Bytes of the newest bodies of each family that are always kept, as far as the
-/// window reaches; the newest one in any case. Of what lies before them in the
-/// window a fold that catches up leaves out what it would delete soon.
+/// Bytes of the newest bodies of each family that are kept by a fold that catches
+/// up, as far as the window reaches; the newest one in any case.
 pub const BODY_WINDOW_BYTES: u64 = 16 << 20;
 
 /// Layout of the tables below.
@@ -60,6 +62,7 @@ const TABLES: [Table; 5] = [HEADERS, BODIES, CHECKPOINTS, CHECKPOINT_BYTES, META
 const META_FORMAT: &[u8] = b"format";
 const META_CONFIGURATION: &[u8] = b"configuration";
 const META_BEGINNING: &[u8] = b"beginning";
+const META_BODIES: &[u8] = b"bodies\0";
 
 /// Symbol and family.
 pub type FamilyName = (Box<str>, Box<str>);
@@ -107,6 +110,11 @@ fn family_of(key: &[u8]) -> Option<(&str, &str)> {
     std::str::from_utf8(names).ok()?.split_once('\0')
 }
 
+/// Under which it stands where a family's bodies begin.
+fn bodies_key(symbol: &str, family: &str) -> Vec<u8> {
+    [META_BODIES, &family_key(symbol, family)].concat()
+}
+
 /// Whether the body of a version is kept for ever.
 fn is_keyframe(version: u64) -> bool {
     version.is_multiple_of(KEYFRAME_EVERY)
@@ -114,6 +122,13 @@ fn is_keyframe(version: u64) -> bool {
 
 fn damaged(what: impl Into<String>) -> DerivedError {
     DerivedError::Damaged { what: what.into() }
+}
+
+/// Artifacts that are about to be kept.
+struct Entered<'a> {
+    batch: Batch,
+    /// The newest version of every family that is among them.
+    lasts: BTreeMap<(&'a str, &'a str), u64>,
 }
 
 impl Derived {
@@ -189,34 +204,19 @@ impl Derived {
     /// # Errors
     /// See [`DerivedError`]; nothing of the call is kept then.
     pub fn put(&self, artifacts: &[Artifact]) -> Result<(), DerivedError> {
-        self.put_some(artifacts, &|_| true)
+        let each = artifacts.iter().map(|a| (&a.header, Some(&a.body)));
+        self.commit(self.entered(each)?.batch)
     }
 
-    /// The same for many at once, of which most bodies would go soon: those that
-    /// lie more than [`BODY_WINDOW_BYTES`] before the newest of their family are
-    /// not written at all, keyframes excepted.
-    ///
-    /// # Errors
-    /// See [`DerivedError`]; nothing of the call is kept then.
-    pub fn put_newest(&self, artifacts: &[Artifact]) -> Result<(), DerivedError> {
-        let mut behind: BTreeMap<(&str, &str), u64> = BTreeMap::new();
-        let mut kept = vec![true; artifacts.len()];
-        for (Artifact { header, .. }, kept) in artifacts.iter().zip(&mut kept).rev() {
-            let newer = behind.entry((&header.symbol, &header.family)).or_default();
-            *kept = is_keyframe(header.version) || *newer < BODY_WINDOW_BYTES;
-            *newer = newer.saturating_add(header.body_len.max(1));
-        }
-        self.put_some(artifacts, &|index| kept.get(index).copied().unwrap_or(true))
-    }
-
-    fn put_some(
+    /// What keeps artifacts, with those bodies that are given. Nothing else may
+    /// keep any before it is committed.
+    fn entered<'a>(
         &self,
-        artifacts: &[Artifact],
-        with_body: &dyn Fn(usize) -> bool,
-    ) -> Result<(), DerivedError> {
+        artifacts: impl Iterator<Item = (&'a Header, Option<&'a Bytes>)>,
+    ) -> Result<Entered<'a>, DerivedError> {
         let mut batch = Batch::default();
         let mut lasts: BTreeMap<(&str, &str), u64> = BTreeMap::new();
-        for (index, Artifact { header, body }) in artifacts.iter().enumerate() {
+        for (header, body) in artifacts {
             let name = (&*header.symbol, &*header.family);
             let last = match lasts.get(&name) {
                 Some(last) => *last,
@@ -243,7 +243,7 @@ impl Derived {
             header.encode(&mut value);
             value.extend_from_slice(&header.hash().0);
             batch.put(HEADERS, key.clone(), value);
-            if with_body(index) {
+            if let Some(body) = body {
                 batch.put(BODIES, key, body.clone());
             }
             if let Some(old) = header.version.checked_sub(BODY_WINDOW)
@@ -252,6 +252,10 @@ impl Derived {
                 batch.delete(BODIES, version_key(name.0, name.1, old));
             }
         }
+        Ok(Entered { batch, lasts })
+    }
+
+    fn commit(&self, batch: Batch) -> Result<(), DerivedError> {
         if !batch.changes.is_empty() {
             self.store.commit(batch, Durability::Os)?;
         }
@@ -283,6 +287,7 @@ impl Derived {
 
     /// The oldest version of a family from which on every body is kept.
     pub(crate) fn body_window(&self, symbol: &str, family: &str) -> Result<u64, DerivedError> {
+        let complete = self.bodies_from(symbol, family)?;
         let (from, to) = (family_key(symbol, family), family_end(symbol, family));
         let (mut oldest, mut newer) = (u64::MAX, 0u64);
         for (key, value) in self.store.scan(HEADERS, &from, &to, true, BODY_WINDOW as usize)? {
@@ -294,7 +299,15 @@ impl Derived {
             oldest = header.version;
             newer = newer.saturating_add(header.body_len.max(1));
         }
-        Ok(oldest)
+        Ok(oldest.max(complete))
+    }
+
+    /// The version before which a fold that caught up has left bodies out; 0
+    /// where none has.
+    fn bodies_from(&self, symbol: &str, family: &str) -> Result<u64, DerivedError> {
+        let Some(bytes) = self.store.get(META, &bodies_key(symbol, family))? else { return Ok(0) };
+        let what = || damaged(format!("the beginning of the bodies of {symbol} {family}"));
+        Ok(u64::from_be_bytes(bytes[..].try_into().map_err(|_| what())?))
     }
 
     /// (symbol, family) of everything kept, ascending.
@@ -575,33 +588,6 @@ mod tests {
             let found = derived.body(&header).expect("memory");
             assert_eq!(found, kept.then_some(body), "version {version}");
         }
-    }
-
-    #[test]
-    fn of_many_at_once_the_newest_bytes_and_the_keyframes_are_written() {
-        let derived = Derived::in_memory();
-        let large = |version: u64| {
-            let Artifact { header, .. } = artifact("SPX", "gex", version);
-            let body = Bytes::from(vec![version as u8; 1 << 20]);
-            let (content, body_len) = (Address::of(&body), body.len() as u64);
-            Artifact { header: Header { content, body_len, ..header }, body }
-        };
-        let window = BODY_WINDOW_BYTES >> 20;
-        let mut newest = 0;
-        for count in [70, 1, 3, 40] {
-            let all: Vec<Artifact> = (newest + 1..=newest + count).map(large).collect();
-            derived.put_newest(&all).expect("in order");
-            newest += count;
-            let oldest = derived.body_window("SPX", "gex").expect("memory");
-            assert_eq!(oldest, newest - window + 1);
-        }
-        let kept = |version: &u64| derived.body(&large(*version).header).expect("good").is_some();
-        let written: Vec<u64> = (1..=newest).filter(kept).collect();
-        // The ends of the first and of the last call, what came alone, a keyframe.
-        let mut expected: Vec<u64> = (70 - window + 1..=74).collect();
-        expected.extend(newest - window + 1..=newest);
-        assert_eq!(written, expected);
-        assert!(expected.contains(&KEYFRAME_EVERY));
     }
 
     #[test]
