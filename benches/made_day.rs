@@ -4,7 +4,9 @@
 //! value and a bar of SPY a second, the chain anew every minute.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::Path;
+use std::time::Duration;
 
 use orrery_folds::market::black_scholes::Terms;
 use orrery_journal::event::{
@@ -148,6 +150,13 @@ impl Zipf {
     }
 }
 
+/// How to tick: how many in all, so many a second of event time.
+#[derive(Clone, Copy)]
+pub struct Ticks {
+    pub count: usize,
+    pub rate: i64,
+}
+
 struct Session {
     journal: Journal,
     writer: Writer,
@@ -235,17 +244,43 @@ impl Session {
 /// The session in a journal; nothing of it is measured.
 pub fn record(dir: &Path, ticks: usize, rate: i64) -> Journal {
     let journal = Journal::open(dir, &OpenOptions::default()).unwrap();
+    append(&journal, START, Ticks { count: ticks, rate }, &mut |_| ControlFlow::Continue(()));
+    // Else the engine goes on sorting its tables while others are measured.
+    journal.compact().unwrap();
+    journal
+}
+
+/// Another session in the same journal, days later; `paced` is told after each
+/// append how much of it has gone by, and may end it.
+#[allow(dead_code, reason = "not every bench has a second session")]
+pub fn append_later(
+    journal: &Journal,
+    days: i64,
+    ticks: Ticks,
+    paced: &mut dyn FnMut(Duration) -> ControlFlow<()>,
+) {
+    append(journal, START.plus_nanos(days * 86_400 * NANOS_PER_SECOND), ticks, paced);
+}
+
+fn append(
+    journal: &Journal,
+    start: RecvTime,
+    ticks: Ticks,
+    paced: &mut dyn FnMut(Duration) -> ControlFlow<()>,
+) {
+    // Every draft says when it came.
     let writer = journal.writer(|| START).unwrap();
     let source = writer.define_source(r#"{"feed":"bench"}"#).unwrap();
     let (contracts, ids) = (contracts(), Vec::new());
+    let journal = journal.clone();
     let mut session = Session { journal, writer, source, contracts, ids, spot: SPOT };
-    session.writer.append(vec![session.chain(START)]).unwrap().wait().unwrap();
+    session.writer.append(vec![session.chain(start)]).unwrap().wait().unwrap();
     session.ids = ids_of(&session);
     let (zipf, mut random) = (Zipf::new(CONTRACTS), Random(0x9e37_79b9_7f4a_7c15));
     let (mut drafts, mut second) = (Vec::with_capacity(BATCH), 0);
-    for n in 0..ticks as i64 {
-        let elapsed = n * NANOS_PER_SECOND / rate;
-        let at = START.plus_nanos(elapsed);
+    for n in 0..ticks.count as i64 {
+        let elapsed = n * NANOS_PER_SECOND / ticks.rate;
+        let at = start.plus_nanos(elapsed);
         if elapsed / NANOS_PER_SECOND > second {
             second = elapsed / NANOS_PER_SECOND;
             drafts.extend(session.second(at, &mut random));
@@ -258,13 +293,13 @@ pub fn record(dir: &Path, ticks: usize, rate: i64) -> Journal {
         if drafts.len() >= BATCH {
             let full = std::mem::replace(&mut drafts, Vec::with_capacity(BATCH));
             session.writer.append(full).unwrap();
+            if paced(Duration::from_nanos(elapsed as u64)).is_break() {
+                break;
+            }
         }
     }
     session.writer.append(drafts).unwrap().wait().unwrap();
     session.writer.close().unwrap();
-    // Else the engine goes on sorting its tables while others are measured.
-    session.journal.compact().unwrap();
-    session.journal
 }
 
 fn ids_of(session: &Session) -> Vec<InstrumentId> {

@@ -69,8 +69,9 @@ def chunk_value(data, number, root=False, cv=IV, mode=0):
     return struct.pack("<8I", *cv)
 
 
-def parent_value(left, right, root=False):
-    return struct.pack("<8I", *compress(IV, left + right, 0, PARENT | (ROOT if root else 0)))
+def parent_value(left, right, root=False, cv=IV, mode=0):
+    flags = mode | PARENT | (ROOT if root else 0)
+    return struct.pack("<8I", *compress(cv, left + right, 0, flags))
 
 
 def split(n):
@@ -79,27 +80,27 @@ def split(n):
     return 1 << ((n - 1).bit_length() - 1)
 
 
-def blake3_hash(data):
-    if "blake3" in FAST:
-        return FAST["blake3"](data).digest()
-
+def _whole(data, cv=IV, mode=0):
     def tree(first, last, root):
         if last - first == 1:
-            return chunk_value(data[first * CHUNK:last * CHUNK], first, root)
+            return chunk_value(data[first * CHUNK:last * CHUNK], first, root, cv, mode)
         middle = first + split(last - first)
-        return parent_value(tree(first, middle, False), tree(middle, last, False), root)
+        left, right = tree(first, middle, False), tree(middle, last, False)
+        return parent_value(left, right, root, cv, mode)
 
     return tree(0, max(1, -(-len(data) // CHUNK)), True)
 
 
+def blake3_hash(data):
+    return FAST["blake3"](data).digest() if "blake3" in FAST else _whole(data)
+
+
 def blake3_derived(context, data):
-    """BLAKE3 under a context of its own; here of a chunk at most."""
+    """BLAKE3 under a context of its own."""
     if "blake3" in FAST:
         return FAST["blake3"](data, derive_key_context=context).digest()
-    if len(data) > CHUNK:
-        raise ValueError("it is too long for the header of an artifact")
-    key = struct.unpack("<8I", chunk_value(context.encode(), 0, True, IV, CONTEXT))
-    return chunk_value(data, 0, True, key, DERIVED)
+    key = struct.unpack("<8I", _whole(context.encode(), IV, CONTEXT))
+    return _whole(data, key, DERIVED)
 
 
 # --- Ed25519 (RFC 8032) -------------------------------------------------------

@@ -7,6 +7,7 @@ mod asked;
 mod bad_chain;
 mod bad_input;
 mod captured;
+mod catching_up;
 mod certificate;
 mod checkpoints;
 mod cli;

@@ -1,7 +1,6 @@
 //! Running it: copies, restores, numbers and upkeep, with and without a server.
 
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use orrery::feeds::simulate::{Simulation, SimulationOptions};
@@ -11,7 +10,7 @@ use orrery_journal::{Journal, OpenOptions};
 use serde_json::Value;
 
 use crate::live::Live;
-use crate::support::{Ended, Orrery};
+use crate::support::{Ended, Orrery, on_a_small_disk};
 
 /// A data directory with a made-up session of one minute.
 fn recorded() -> Orrery {
@@ -335,20 +334,7 @@ fn every_metric_of_the_table_is_served() {
 /// A server whose disk runs full and gets room again.
 #[test]
 fn a_live_feed_survives_a_full_disk_and_says_what_it_missed() {
-    let disk = tempfile::tempdir().expect("a folder");
-    let mounted = Command::new("mount")
-        .args(["-t", "tmpfs", "-o", "size=256m", "orrery-test"])
-        .arg(disk.path())
-        .output();
-    if !mounted.as_ref().is_ok_and(|m| m.status.success()) {
-        println!("skipped: no file system of limited size can be mounted: {mounted:?}");
-        return;
-    }
-    let told = std::panic::catch_unwind(|| full_and_back(disk.path()));
-    let _ = Command::new("umount").arg(disk.path()).status();
-    if let Err(panic) = told {
-        std::panic::resume_unwind(panic);
-    }
+    on_a_small_disk("256m", full_and_back);
 }
 
 fn full_and_back(disk: &Path) {

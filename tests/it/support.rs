@@ -6,6 +6,7 @@ pub mod flood;
 pub mod redis;
 
 use std::io::Read;
+use std::panic::{UnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -52,6 +53,26 @@ pub fn journal_of(mut drafts: Vec<Draft>) -> Journal {
     }
     writer.close().expect("committed");
     journal
+}
+
+/// Runs with a file system of a limited size, such as `256m`, or says that this
+/// was skipped.
+pub fn on_a_small_disk(size: &str, run: impl FnOnce(&Path) + UnwindSafe) {
+    let disk = tempfile::tempdir().expect("a folder");
+    let size = format!("size={size}");
+    let mounted = Command::new("mount")
+        .args(["-t", "tmpfs", "-o", &size, "orrery-test"])
+        .arg(disk.path())
+        .output();
+    if !mounted.as_ref().is_ok_and(|m| m.status.success()) {
+        println!("skipped: no file system of limited size can be mounted: {mounted:?}");
+        return;
+    }
+    let told = catch_unwind(|| run(disk.path()));
+    let _ = Command::new("umount").arg(disk.path()).status();
+    if let Err(panic) = told {
+        resume_unwind(panic);
+    }
 }
 
 /// A data directory of its own and the binary that works on it.
