@@ -301,7 +301,7 @@ fn files(
                 n => format!("{} ({n} bytes)", scar.what),
             };
             let file = file_finding(kind, scar.file.clone(), scar.offset, what);
-            Finding { first, last, ..file }
+            Finding { first, last, day: day_of((first, last), parts), ..file }
         })
         .chain(whole)
         .collect();
@@ -313,6 +313,21 @@ fn files(
         found.push(file_finding(DamageKind::Bytes, file, offset, what));
     }
     found
+}
+
+/// The one day that events are of: as what is left of them says, else as what is
+/// before and behind them says.
+fn day_of((first, last): (Seq, Seq), parts: &[Part]) -> Option<TradingDay> {
+    if last == Seq::BEFORE_FIRST {
+        return None;
+    }
+    let (before, rest) = parts.split_at(parts.partition_point(|part| part.events().1 < first));
+    let (inside, behind) = rest.split_at(rest.partition_point(|part| part.events().0 <= last));
+    let mut days: BTreeSet<_> = inside.iter().map(part_day).collect();
+    if inside.is_empty() || days.remove(&None) {
+        days.extend([before.last().and_then(part_day), behind.first().and_then(part_day)]);
+    }
+    days.first().copied().flatten().filter(|_| days.len() == 1)
 }
 
 /// The events that lie, at most, in a damaged place: those between the keys

@@ -188,8 +188,10 @@ fn all_findings_are_told_not_only_the_first() {
 fn flips_in_all_kinds_of_files_are_found_in_their_file() {
     let (dir, events) = three_days();
     let clean = look(dir.path());
+    let days = open(dir.path()).expect("opens").days().expect("days");
+    let pages = tables(dir.path(), 3);
     let mut random = Random(7);
-    let (mut flips, mut found_in_place, mut torn) = (0, 0, 0);
+    let (mut flips, mut found_in_place, mut torn, mut dated) = (0, 0, 0, 0);
     for path in files(&dir.path().join("journal")).into_keys() {
         let used = used(&path);
         for _ in 0..(if used > 200_000 { 12 } else { 4 }).min(used) {
@@ -207,6 +209,12 @@ fn flips_in_all_kinds_of_files_are_found_in_their_file() {
                 })
             };
             let places = found.report.findings.iter().filter(here).count();
+            // Of a page its summary still tells the day.
+            for f in found.report.findings.iter().filter(|_| pages.contains(&path)).filter(here) {
+                let of = days.iter().find(|day| day.first <= f.first && f.last <= day.last);
+                assert!(f.day == of.map(|day| day.day) || of.is_none(), "{f:?}");
+                dated += usize::from(f.day.is_some());
+            }
             if found.torn.is_some() {
                 // The last batch: HEAD says whether that costs anything.
                 torn += 1;
@@ -221,7 +229,7 @@ fn flips_in_all_kinds_of_files_are_found_in_their_file() {
             fs::write(&path, &good).expect("writes");
         }
     }
-    assert!(flips > 100, "{flips}");
+    assert!(flips > 100 && dated > 3, "{flips} flips, {dated} with their day");
     assert!(found_in_place * 10 > flips * 6, "{found_in_place} of {flips}, {torn} torn");
 }
 
