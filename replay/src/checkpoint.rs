@@ -215,7 +215,9 @@ impl Derived {
         let mut bytes = 0;
         for (address, piece) in fresh {
             bytes += piece.len();
-            batch.put(CHECKPOINT_BYTES, address.0.to_vec(), piece);
+            // The engine keeps what it is given until it writes a table: a part of
+            // the state would keep all of it in memory.
+            batch.put(CHECKPOINT_BYTES, address.0.to_vec(), Bytes::copy_from_slice(&piece));
             if bytes >= COMMIT_BYTES {
                 bytes = 0;
                 self.store.commit(std::mem::take(&mut batch), Durability::Os)?;
