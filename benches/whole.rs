@@ -95,7 +95,7 @@ impl Day {
     }
 
     /// From each checkpoint to the next one.
-    fn from_every_checkpoint(&self) {
+    fn begun_at_every_checkpoint(&self) {
         let (start, world) = (Instant::now(), world());
         let records = self.derived.checkpoints().unwrap();
         let records: Vec<_> = records.iter().filter(|record| record.seq <= self.last).collect();
@@ -218,7 +218,7 @@ fn main() {
     if again {
         return day.replayed(one, day.whole(), true, Threads::ONE);
     }
-    day.from_every_checkpoint();
+    day.begun_at_every_checkpoint();
     day.replayed(one, day.whole(), true, Threads::ONE);
     let day = day.made_again();
     day.while_others_come_in(rate);
