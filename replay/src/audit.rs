@@ -65,7 +65,14 @@ fn audit_family(
     report: &mut AuditReport,
 ) -> Result<(), DerivedError> {
     let newest = derived.newest_version(symbol, family)?;
-    let window = derived.body_window(symbol, family)?;
+    let window = match derived.body_window(symbol, family) {
+        Ok(window) => window,
+        Err(DerivedError::Damaged { what }) => {
+            report.findings.push(format!("{what} is damaged"));
+            u64::MAX
+        }
+        Err(error) => return Err(error),
+    };
     let mut previous = Some(Address::default());
     for version in 1..=newest {
         let header = match derived.header(symbol, family, version) {

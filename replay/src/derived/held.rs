@@ -249,6 +249,11 @@ mod tests {
             assert_eq!(window, (150 - WINDOW + 1).max(broken as u64 * 9 / 10 + 1));
             lose(&derived, "heatmap", 150);
             assert_eq!(findings(&derived).len(), 1);
+            let mut batch = Batch::default();
+            batch.put(META, bodies_key("SPX", "heatmap"), vec![7]);
+            derived.store.commit(batch, Durability::Os).expect("memory");
+            let told = "the beginning of the bodies of SPX heatmap is damaged";
+            assert_eq!(findings(&derived), [told]);
         }
     }
 
