@@ -3,7 +3,7 @@
 //!
 //! Headers are all kept. Bodies are kept whole for a window of the newest
 //! versions of each family and as keyframes beyond it; a fold that catches up
-//! keeps of the window the newest megabytes ([`held`]). Any other body is
+//! keeps of the window the newest megabytes. Any other body is
 //! rebuilt by [`crate::as_of::body`] and checked against its recorded hash.
 //! Everything that is read is checked; damage is an error that names the
 //! record, never another answer.

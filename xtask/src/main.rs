@@ -70,6 +70,12 @@ fn test() -> Result<(), String> {
         linted.and(installed.unwrap_or_else(|_| Err("the set-up panicked".to_owned())))
     })?;
     schema::check()?;
+    step(
+        "documentation",
+        Command::new(cargo_path())
+            .args(["doc", "--locked", "--workspace", "--no-deps", "--quiet"])
+            .env("RUSTDOCFLAGS", "-D warnings"),
+    )?;
     // Without determinism no other seed means anything, so it comes first.
     cargo(
         "determinism of the engine",
@@ -87,12 +93,6 @@ fn test() -> Result<(), String> {
             .env("RUST_TEST_THREADS", threads.to_string()),
     )?;
     same::run()?;
-    step(
-        "documentation",
-        Command::new(cargo_path())
-            .args(["doc", "--locked", "--workspace", "--no-deps", "--quiet"])
-            .env("RUSTDOCFLAGS", "-D warnings"),
-    )?;
     // The crashes wait for disks: meanwhile the last two steps are compiled.
     // What goes wrong there is told by the steps themselves.
     std::thread::scope(|scope| {
