@@ -39,6 +39,17 @@ fn what_the_vendor_documents_needs_no_second_reader() {
     assert_eq!((quote.ask, quote.bid, list.as_slice()), (Some(Price(0)), None, &[1, u32::MAX][..]));
 }
 
+/// Found by the fuzzer: the way back must escape, and then needs the second reader.
+#[test]
+fn a_ticker_that_must_be_escaped_comes_back() {
+    for ticker in [r"SP\\Y", r#"S\"PY"#, r"SPY\\\\\\"] {
+        let bar = PLAIN[3].replace("SPY", ticker);
+        let (said, fallbacks) = both(bar.as_bytes());
+        assert!(matches!(said.as_slice(), [Said::Bar(..)]) && fallbacks == 1, "{bar}: {said:?}");
+        probe::round_trip(&said);
+    }
+}
+
 #[test]
 fn a_frame_is_read_whole_or_refused_whole() {
     let quote = PLAIN[0];
