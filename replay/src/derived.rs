@@ -43,8 +43,8 @@ pub const BODY_WINDOW: u64 = 512;
 /// Beyond the window every body whose version is a multiple of this is kept.
 pub const KEYFRAME_EVERY: u64 = 64;
 
-/// Bytes of the newest bodies of each family that are kept by a fold that catches
-/// up, as far as the window reaches; the newest one in any case.
+/// Of the newest bodies of each family a fold that catches up keeps this many bytes
+/// at most, and the one that reaches it; the newest one in any case.
 pub const BODY_WINDOW_BYTES: u64 = 16 << 20;
 
 /// Layout of the tables below.
